@@ -1,0 +1,33 @@
+"""What can go wrong, as one small tree: each exception carries what a caller needs to decide."""
+
+from __future__ import annotations
+
+
+class IntercomError(Exception):
+    """The base of every exception this source raises on purpose."""
+
+
+class ConfigurationError(IntercomError):
+    """A setting is missing or wrong; nothing was requested."""
+
+
+class BadIds(IntercomError):
+    """A list of ids can't be read, or holds something that can't be a call id; nothing was requested."""
+
+
+class TokenRefused(IntercomError):
+    """The API refused the access token (401) or what it may do (403).
+
+    Attributes:
+        status: 401 or 403.
+        request_id: what Intercom's support asks for; None when the answer had none.
+    """
+
+    def __init__(self, message: str, *, status: int, request_id: str | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+
+
+class ApiUnreachable(IntercomError):
+    """Nothing answered usably for `retry_seconds`; the last fault is in the message and the cause."""
