@@ -1,0 +1,239 @@
+"""The HTTP server: `GET /calls/{id}` as Intercom answers it, and `/_sandbox/…` to steer and watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hmac
+import itertools
+import json
+import math
+import time
+import uuid
+from email.utils import formatdate
+from random import Random
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from .calls import Workspace
+from .delivery import declared_length, deliver
+from .faults import OK, REASONS, Answer, Context, Fault, Faults, dump, error, replaced
+from .settings import API_VERSIONS, Settings
+from .stats import Stats
+from .windows import Windows
+
+CALLS = "/calls/"
+CONTROL = "/_sandbox/"
+DEFAULT_VERSION = "2.14"  # what an app gets that sends no Intercom-Version
+UNTOUCHED = frozenset({"reset", "hang"})  # faults that send no status line
+NOT_FOUND = "Resource Not Found"
+
+
+class Api:
+    """The state behind the endpoints. A new endpoint is a method here and a line in `handle`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._initial = settings
+        self._request_ids = itertools.count()
+        self._request_id_prefix = str(uuid.uuid4())[:24]
+        self.connections = 0
+        self._apply(settings)
+        self._restart()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path.partition("?")[0]
+        if path.startswith(CONTROL):
+            return await self._control(request, path.removeprefix(CONTROL))
+        call_id = path.removeprefix(CALLS)
+        if request.method == "GET" and call_id != path and "/" not in call_id:
+            return await self._asked(request, unquote(call_id))
+        return await self._send(request, error(404, self._request_id(), NOT_FOUND), OK, b"", "")
+
+    async def _asked(self, request: web.BaseRequest, call_id: str) -> web.StreamResponse:
+        """Record the request, let it take its time on the wire, answer it."""
+        stats = self.stats
+        authorization = request.headers.get("Authorization")
+        version = request.headers.get("Intercom-Version")
+        stats.begin(call_id, authorization, version, time.time())
+        number, attempt = stats.requests, stats.by_id[call_id]
+        latency = self._latency(number)
+        status = 0
+        try:
+            # The limit is counted where the request arrives: half-way between question and answer.
+            if latency:
+                await asyncio.sleep(latency / 2)
+            request_id = self._request_id()
+            answer, fault, headers = self._decide(
+                call_id, authorization, version, request_id, number, attempt
+            )
+            if fault is not OK:
+                stats.by_fault[fault.name] += 1
+            if latency or fault.name == "slow":
+                await asyncio.sleep(latency / 2 + (fault.argument or 0 if fault.name == "slow" else 0))
+            if fault.name not in UNTOUCHED:
+                status = answer.status
+            return await self._send(request, answer, fault, headers, request_id, version)
+        finally:
+            stats.end(call_id, status, time.time())
+
+    def _decide(
+        self,
+        call_id: str,
+        authorization: str | None,
+        version: str | None,
+        request_id: str,
+        number: int,
+        attempt: int,
+    ) -> tuple[Answer, Fault, bytes]:
+        """The answer, the fault that strikes it, and the rate-limit header lines."""
+        settings = self.settings
+        if authorization is None or not self._authorized(authorization):
+            return error(401, request_id, "Access Token Invalid"), OK, b""
+        if version is not None and version not in API_VERSIONS:
+            message = f"The requested version ({version[:40]}) is not supported"
+            return error(400, request_id, message, "intercom_version_invalid"), OK, b""
+        admission = self.windows.admit(self.clock())
+        if settings.forbidden:
+            message = "Your token does not have the scope read_conversations"
+            return error(403, request_id, message, "api_plan_restricted"), OK, admission.headers
+        if not admission.admitted:
+            return error(429, request_id, self.windows.refusal(admission.window)), OK, admission.headers
+        answer = self._right(call_id, request_id, version == "Preview")
+        fault = self.faults.strikes(call_id, number, attempt)
+        if fault is not OK:
+            context = Context(request_id, functools.partial(self._other_call, call_id), settings.redirect_to)
+            answer = replaced(fault, answer, context)
+        admission.window.ok += answer.status == 200 and fault.name not in UNTOUCHED
+        return answer, fault, admission.headers if answer.rate_headers else b""
+
+    def _right(self, call_id: str, request_id: str, preview: bool) -> Answer:
+        settings = self.settings
+        status = settings.statuses.get(call_id, 200)
+        if call_id in settings.bodies:
+            body = settings.bodies[call_id]
+            return Answer(status, body.encode() if isinstance(body, str) else dump(body))
+        if status != 200:
+            return error(status, request_id)
+        made = None if call_id in self._missing else self._made(call_id, preview)
+        return error(404, request_id, NOT_FOUND) if made is None else Answer(200, made)
+
+    def _other_call(self, call_id: str) -> Any:
+        other = str(self.settings.first_id + (call_id == str(self.settings.first_id)))
+        return self.workspace.call(other) or {"type": "call", "id": other}
+
+    def _authorized(self, authorization: str) -> bool:
+        return hmac.compare_digest(authorization.encode(errors="surrogateescape"), self._authorization)
+
+    def _latency(self, number: int) -> float:
+        latency = self.settings.latency_seconds
+        if not isinstance(latency, int | float):
+            latency = latency[min(number, len(latency)) - 1]
+        if latency and self.settings.latency_sigma:
+            return Random(self.settings.seed * 1_000_003 + number).lognormvariate(
+                math.log(latency), self.settings.latency_sigma
+            )
+        return latency
+
+    def clock(self) -> float:
+        """Unix seconds as this server's clock has them."""
+        return time.time() + self.settings.clock_skew_seconds
+
+    def _request_id(self) -> str:
+        return f"{self._request_id_prefix}{next(self._request_ids):012x}"
+
+    async def _send(
+        self,
+        request: web.BaseRequest,
+        answer: Answer,
+        fault: Fault,
+        headers: bytes,
+        request_id: str,
+        version: str | None = None,
+    ) -> web.StreamResponse:
+        head = (
+            f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}\r\n"
+            f"Content-Type: {answer.content_type}\r\nContent-Length: {declared_length(answer, fault)}\r\n"
+            f"Date: {_http_date(int(self.clock()))}\r\nX-Request-Id: {request_id}\r\n"
+            f"Intercom-Version: {version or DEFAULT_VERSION}\r\n"
+        )
+        return await deliver(request, head.encode() + headers + answer.headers + b"\r\n", answer, fault)
+
+    async def _control(self, request: web.BaseRequest, action: str) -> web.StreamResponse:
+        match request.method, action:
+            case "GET", "stats":
+                windows = self.windows.seen()
+                return _json(self.stats.as_json() | {"connections": self.connections, "windows": windows})
+            case "GET", "log":
+                return _json(list(self.stats.log))
+            case "POST", "config" | "reset":
+                try:
+                    changes = json.loads(await request.text() or "{}")
+                    self._change(changes, afresh=action == "reset")
+                except (ValueError, TypeError) as exc:
+                    return _json({"error": str(exc)}, 400)
+                return _json({})
+        return _json({"error": f"{request.method} {CONTROL}{action} is nothing the sandbox knows"}, 404)
+
+    def _change(self, changes: dict[str, Any], *, afresh: bool) -> None:
+        """Merge settings while running; `afresh` starts from the first settings and forgets what was seen."""
+        self._apply((self._initial if afresh else self.settings).changed(changes))
+        if afresh:
+            self._restart()
+        elif any(name.startswith("fault") for name in changes):
+            self.faults = Faults(self.settings)
+        else:
+            self.faults.settings = self.settings
+        self.windows.settings = self.settings
+
+    def _apply(self, settings: Settings) -> None:
+        self.settings = settings
+        self._authorization = f"Bearer {settings.token}".encode()
+        self._missing = frozenset(settings.missing)
+        workspace = Workspace.of(settings)
+        if getattr(self, "workspace", None) != workspace:
+            self.workspace = workspace
+            self._made = functools.lru_cache(maxsize=65_536)(functools.partial(_made, workspace))
+
+    def _restart(self) -> None:
+        self.stats = Stats()
+        self.connections = 0
+        self.windows = Windows(self.settings)
+        self.faults = Faults(self.settings)
+
+
+def _made(workspace: Workspace, call_id: str, preview: bool) -> bytes | None:
+    call = workspace.call(call_id, preview=preview)
+    return None if call is None else dump(call)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.json_response(value, status=status)
+
+
+@functools.lru_cache(maxsize=4)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+class _Server(web.Server):
+    """aiohttp's low-level server, counting connections."""
+
+    def __init__(self, api: Api) -> None:
+        # Cancelling lets go of an answer whose client has gone, a hung one above all.
+        super().__init__(api.handle, handler_cancellation=True, access_log=None)
+        self._api = api
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        self._api.connections += 1
+        super().connection_made(handler, transport)
+
+
+async def serve(settings: Settings, port: int) -> tuple[web.ServerRunner, str]:
+    """Start serving on 127.0.0.1; port 0 takes a free one. Gives the runner, to clean up, and the URL."""
+    runner = web.ServerRunner(_Server(Api(settings)), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, backlog=1024).start()
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"
