@@ -5,7 +5,7 @@ A fault is written `name` or `name:argument`:
 | fault | what the client sees |
 |---|---|
 | `ok` | the right answer |
-| `status:NNN` | that status with Intercom's `error.list` body |
+| `status:NNN` | that status with Intercom's `error.list` body; a 429 says that nothing remains of the window |
 | `bare:NNN` | the same without rate-limit headers |
 | `html:NNN` | that status with a proxy's HTML page |
 | `html200`, `empty200`, `not_json`, `array200` | 200 with HTML, nothing, half a JSON text, a JSON array |
@@ -167,6 +167,8 @@ def _wrong_length(fault: Fault, answer: Answer, context: Context) -> Answer:
 
 
 def _with_fields(answer: Answer, fields: dict[str, Any]) -> Answer:
+    if answer.status != 200:
+        return answer
     return Answer(200, dump(json.loads(answer.body) | fields))
 
 

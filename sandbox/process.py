@@ -27,7 +27,7 @@ class Sandbox:
     """
 
     def __init__(self, *, port: int = 0, **settings: Any) -> None:
-        self.settings = Settings().changed(settings)
+        self.settings = self._initial = Settings().changed(settings)
         self.url = ""
         self._port = port
         self._process: subprocess.Popen[str] | None = None
@@ -93,6 +93,7 @@ class Sandbox:
 
     def reset(self, **settings: Any) -> None:
         """Back to the settings it was made with, but for these, as if nothing had been requested yet."""
+        self.settings = self._initial.changed(settings)
         self._ask("POST", "reset", settings)
 
     def stats(self) -> dict[str, Any]:

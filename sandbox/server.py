@@ -37,9 +37,9 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self._initial = settings
+        self.unused: set[RequestHandler] = set()  # connections that asked for no call yet
         self._request_ids = itertools.count()
         self._request_id_prefix = str(uuid.uuid4())[:24]
-        self.connections = 0
         self._apply(settings)
         self._restart()
 
@@ -55,6 +55,9 @@ class Api:
     async def _asked(self, request: web.BaseRequest, call_id: str) -> web.StreamResponse:
         """Record the request, let it take its time on the wire, answer it."""
         stats = self.stats
+        if request.protocol in self.unused:
+            self.unused.discard(request.protocol)
+            stats.connections += 1
         authorization = request.headers.get("Authorization")
         version = request.headers.get("Intercom-Version")
         stats.begin(call_id, authorization, version, time.time())
@@ -102,12 +105,15 @@ class Api:
         if not admission.admitted:
             return error(429, request_id, self.windows.refusal(admission.window)), OK, admission.headers
         answer = self._right(call_id, request_id, version == "Preview")
+        headers = admission.headers
         fault = self.faults.strikes(call_id, number, attempt)
         if fault is not OK:
             context = Context(request_id, functools.partial(self._other_call, call_id), settings.redirect_to)
             answer = replaced(fault, answer, context)
+        if answer.status == 429:
+            headers = self.windows.spent(admission.window, self.clock())
         admission.window.ok += answer.status == 200 and fault.name not in UNTOUCHED
-        return answer, fault, admission.headers if answer.rate_headers else b""
+        return answer, fault, headers if answer.rate_headers else b""
 
     def _right(self, call_id: str, request_id: str, preview: bool) -> Answer:
         settings = self.settings
@@ -157,7 +163,7 @@ class Api:
             f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}\r\n"
             f"Content-Type: {answer.content_type}\r\nContent-Length: {declared_length(answer, fault)}\r\n"
             f"Date: {_http_date(int(self.clock()))}\r\nX-Request-Id: {request_id}\r\n"
-            f"Intercom-Version: {version or DEFAULT_VERSION}\r\n"
+            f"Intercom-Version: {version if version in API_VERSIONS else DEFAULT_VERSION}\r\n"
         )
         return await deliver(request, head.encode() + headers + answer.headers + b"\r\n", answer, fault)
 
@@ -165,7 +171,7 @@ class Api:
         match request.method, action:
             case "GET", "stats":
                 windows = self.windows.seen()
-                return _json(self.stats.as_json() | {"connections": self.connections, "windows": windows})
+                return _json(self.stats.as_json() | {"windows": windows})
             case "GET", "log":
                 return _json(list(self.stats.log))
             case "POST", "config" | "reset":
@@ -199,7 +205,6 @@ class Api:
 
     def _restart(self) -> None:
         self.stats = Stats()
-        self.connections = 0
         self.windows = Windows(self.settings)
         self.faults = Faults(self.settings)
 
@@ -219,7 +224,7 @@ def _http_date(seconds: int) -> str:
 
 
 class _Server(web.Server):
-    """aiohttp's low-level server, counting connections."""
+    """aiohttp's low-level server, telling the API of its connections."""
 
     def __init__(self, api: Api) -> None:
         # Cancelling lets go of an answer whose client has gone, a hung one above all.
@@ -227,8 +232,12 @@ class _Server(web.Server):
         self._api = api
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        self._api.connections += 1
+        self._api.unused.add(handler)
         super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        self._api.unused.discard(handler)
+        super().connection_lost(handler, exc)
 
 
 async def serve(settings: Settings, port: int) -> tuple[web.ServerRunner, str]:

@@ -11,6 +11,8 @@ from typing import Any, Self
 from .faults import Fault
 
 API_VERSIONS = ("2.14", "2.15", "2.16", "2.17", "Preview", "Unstable")
+ROUNDINGS = ("up", "down", "none")
+RETRY_AFTERS = ("none", "seconds", "date")
 UNTIL = "2026-06-30T18:00:00Z"
 
 
@@ -40,7 +42,8 @@ class Settings:
         foreign_per_second: requests a second that the workspace's other apps take from the same windows.
         foreign_at_start: requests they take the moment a window opens.
         rate_headers: whether answers carry `X-RateLimit-*`.
-        retry_after: whether a 429 carries `Retry-After`, in whole seconds.
+        rate_header_values: literal values instead of the true ones, by `Limit`, `Remaining`, `Reset`.
+        retry_after: how a 429 carries `Retry-After`: `none`, `seconds` or `date`.
         reset_rounding: `X-RateLimit-Reset` as whole seconds (`up`, `down`) or as a decimal (`none`).
         reset_offset_seconds: added to `X-RateLimit-Reset`; negative for one that lies in the past.
         clock_skew_seconds: how far this server's clock is ahead of the machine's (windows, reset, `Date`).
@@ -72,7 +75,8 @@ class Settings:
     foreign_per_second: float = 0
     foreign_at_start: int = 0
     rate_headers: bool = True
-    retry_after: bool = False
+    rate_header_values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    retry_after: str = "none"
     reset_rounding: str = "up"
     reset_offset_seconds: float = 0
     clock_skew_seconds: float = 0
@@ -93,8 +97,10 @@ class Settings:
             raise ValueError("calls and first_id can't be negative")
         if self.window_seconds <= 0:
             raise ValueError(f"window_seconds is {self.window_seconds}: it must be above 0")
-        if self.reset_rounding not in ("up", "down", "none"):
-            raise ValueError(f"reset_rounding is {self.reset_rounding!r}: it can be up, down or none")
+        if self.reset_rounding not in ROUNDINGS:
+            raise ValueError(f"reset_rounding is {self.reset_rounding!r}: it can be {', '.join(ROUNDINGS)}")
+        if self.retry_after not in RETRY_AFTERS:
+            raise ValueError(f"retry_after is {self.retry_after!r}: it can be {', '.join(RETRY_AFTERS)}")
         if not isinstance(self.latency_seconds, int | float) and not self.latency_seconds:
             raise ValueError("latency_seconds is an empty list: give a number or at least one entry")
         parse_until(self.until)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from email.utils import formatdate
 from typing import Any
 
 from .settings import Settings
@@ -56,7 +57,12 @@ class Windows:
         admitted = used + window.foreign < window.limit
         window.rate_limited += not admitted
         remaining = max(0, window.limit - used - window.foreign - admitted)
-        return Admission(admitted, window, self._headers(window, remaining, now, admitted))
+        headers = self._headers(window, remaining) + (b"" if admitted else self._retry_after(window, now))
+        return Admission(admitted, window, headers)
+
+    def spent(self, window: Window, now: float) -> bytes:
+        """The header lines of a 429, as if nothing remained of this window."""
+        return self._headers(window, 0) + self._retry_after(window, now)
 
     def refusal(self, window: Window) -> str:
         """The message of a 429, word for word Intercom's."""
@@ -69,7 +75,7 @@ class Windows:
     def _window(self, now: float) -> Window:
         length = self.settings.window_seconds
         started_at = math.floor(now / length) * length
-        if not self._windows or self._windows[-1].started_at < started_at:
+        if not self._windows or self._windows[-1].started_at != started_at:
             self._windows.append(Window(started_at, self.settings.limit))
         return self._windows[-1]
 
@@ -80,18 +86,24 @@ class Windows:
                 limit = changed
         return limit
 
-    def _headers(self, window: Window, remaining: int, now: float, admitted: bool) -> bytes:
+    def _headers(self, window: Window, remaining: int) -> bytes:
         settings = self.settings
-        ends_at = window.started_at + settings.window_seconds
-        lines = ""
-        if settings.rate_headers:
-            lines = (
-                f"X-RateLimit-Limit: {window.limit}\r\nX-RateLimit-Remaining: {remaining}\r\n"
-                f"X-RateLimit-Reset: {self._reset(ends_at + settings.reset_offset_seconds)}\r\n"
-            )
-        if settings.retry_after and not admitted:
-            lines += f"Retry-After: {max(1, math.ceil(ends_at - now))}\r\n"
-        return lines.encode()
+        if window.limit is None or not settings.rate_headers:
+            return b""
+        reset_at = window.started_at + settings.window_seconds + settings.reset_offset_seconds
+        values = {"Limit": window.limit, "Remaining": remaining, "Reset": self._reset(reset_at)}
+        values |= settings.rate_header_values
+        return "".join(f"X-RateLimit-{name}: {value}\r\n" for name, value in values.items()).encode()
+
+    def _retry_after(self, window: Window, now: float) -> bytes:
+        ends_at = window.started_at + self.settings.window_seconds
+        match self.settings.retry_after:
+            case "seconds":
+                return f"Retry-After: {max(1, math.ceil(ends_at - now))}\r\n".encode()
+            case "date":
+                return f"Retry-After: {formatdate(math.ceil(ends_at), usegmt=True)}\r\n".encode()
+            case _:
+                return b""
 
     def _reset(self, reset_at: float) -> str:
         match self.settings.reset_rounding:
