@@ -138,7 +138,11 @@ class Workspace:
         return _written(_Facts(self, index), _chance(self.seed, "form", index), preview)
 
     def _index(self, call_id: str) -> int | None:
-        if not (call_id.isascii() and call_id.isdecimal()) or call_id != str(int(call_id)):
+        if (
+            len(call_id) > 18
+            or not (call_id.isascii() and call_id.isdecimal())
+            or call_id != str(int(call_id))
+        ):
             return None
         index = int(call_id) - self.first_id
         return index if 0 <= index < self.calls else None

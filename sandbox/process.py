@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import http.client
 import json
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
+from .client import request
 from .settings import Settings
 
 
@@ -110,15 +109,7 @@ class Sandbox:
         return int(self.stats()["by_id"].get(call_id, 0))
 
     def _ask(self, method: str, action: str, changes: dict[str, Any] | None = None) -> Any:
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
-        try:
-            connection.request(
-                method, f"/_sandbox/{action}", None if changes is None else json.dumps(changes)
-            )
-            response = connection.getresponse()
-            answer = json.loads(response.read())
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ValueError(answer["error"])
-        return answer
+        answer = request(method, f"{self.url}/_sandbox/{action}", json_body=changes)
+        if answer.status != 200:
+            raise ValueError(answer.json["error"])
+        return answer.json

@@ -50,7 +50,8 @@ class Api:
         call_id = path.removeprefix(CALLS)
         if request.method == "GET" and call_id != path and "/" not in call_id:
             return await self._asked(request, unquote(call_id))
-        return await self._send(request, error(404, self._request_id(), NOT_FOUND), OK, b"", "")
+        request_id = self._request_id()
+        return await self._send(request, error(404, request_id, NOT_FOUND), OK, b"", request_id)
 
     async def _asked(self, request: web.BaseRequest, call_id: str) -> web.StreamResponse:
         """Record the request, let it take its time on the wire, answer it."""
