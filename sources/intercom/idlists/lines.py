@@ -1,0 +1,62 @@
+"""txt: one id a line; `#` begins a comment, at the start of a line or after white space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from ..errors import BadIds
+from .cells import Cells
+from .checks import shown, trim
+from .columns import USUAL_NAMES
+from .streams import ListFile
+
+_COMMENT = re.compile(rb"(^|\s)#.*", re.DOTALL)
+_SEPARATORS = re.compile(rb"[,;\t]")
+
+
+def cells(file: ListFile) -> Iterator[Cells]:
+    """The lines of the list without their comments, batch by batch.
+
+    Raises:
+        BadIds: its first line is the heading of a csv or tsv.
+    """
+    begun = False
+    for first, ended in file.blocks():
+        lines = [line.rstrip(b"\r\n") for line in ended]
+        rows: Sequence[int] = range(first, first + len(lines))
+        if any(b"#" in line for line in lines):
+            kept = [
+                (row, line)
+                for row, line in zip(rows, map(_uncommented, lines), strict=True)
+                if line is not None
+            ]
+            rows, lines = [row for row, _ in kept], [line for _, line in kept]
+        if not begun and (
+            filled := [
+                row for row, line in zip(rows, lines, strict=True) if line.strip()
+            ]
+        ):
+            begun = True
+            _refuse_heading(file.name, filled[0], lines[rows.index(filled[0])])
+        yield Cells(pa.array(lines, pa.binary()), rows)
+
+
+def _uncommented(line: bytes) -> bytes | None:
+    """The line without its comment; None where it is nothing but one."""
+    value = _COMMENT.sub(b"", line)
+    return None if value != line and not value.strip() else value
+
+
+def _refuse_heading(name: str, row: int, line: bytes) -> None:
+    fields = [
+        trim(field.decode("utf-8", "replace")).strip('"')
+        for field in _SEPARATORS.split(line)
+    ]
+    if heading := next((field for field in fields if field in USUAL_NAMES), None):
+        raise BadIds(
+            f"{name} line {row}: {shown(heading)} is a column's heading, but a txt has none; "
+            "name the list .csv or .tsv, pass it as - with --ids-format csv, or remove the line"
+        )

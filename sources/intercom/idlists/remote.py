@@ -1,0 +1,121 @@
+"""Lists behind a URL, through fsspec: https://, s3://, gs://, az:// and what else it has drivers for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import BadIds, ConfigurationError
+
+DOWNLOAD_BYTES = 2 << 30
+SILENCE_SECONDS = 30.0
+# As curl's --speed-limit and --speed-time: a list that trickles would hold a scheduled run for ever.
+_SLOWEST_BYTES_PER_SECOND = 1024
+_SLOWEST_AFTER_SECONDS = 30.0
+_LONGEST_SECONDS = 900.0
+
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "abfss": "az",
+    "adl": "az",
+}
+
+
+def download(url: str, copy: Path, name: str) -> None:
+    """Copies what the URL names into the file `copy`.
+
+    Raises:
+        BadIds: it is not there, access is denied, it is too large, too slow or never ends. The message holds
+            `name` alone: a signed URL's query is a secret.
+        ConfigurationError: fsspec's driver for such URLs is not installed, or there is none.
+    """
+    from fsspec.core import url_to_fs
+
+    scheme = urlsplit(url).scheme.lower()
+    try:
+        filesystem, path = url_to_fs(url, **_options(scheme, url))
+    except ImportError as error:
+        raise ConfigurationError(f"{name}: {_install(scheme, error)}") from error
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{name}: no driver reads {scheme}:// ({error}); download the list first"
+        ) from error
+    try:
+        filesystem.get_file(path, str(copy), callback=_bounds(name))
+    except BadIds:
+        raise
+    except Exception as error:  # each driver raises its own kinds
+        raise BadIds(f"{name}: {_cause(error, url)}") from error
+    if not copy.exists():
+        raise BadIds(f"{name}: a folder; give the file in it")
+
+
+def _options(scheme: str, url: str) -> dict[str, Any]:
+    if scheme not in ("http", "https"):
+        return {}
+    from aiohttp import ClientTimeout
+
+    timeout = ClientTimeout(
+        total=_LONGEST_SECONDS, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS
+    )
+    # A signed URL holds only as it was signed, so what is encoded already stays as it is.
+    return {
+        "client_kwargs": {"timeout": timeout, "trust_env": True},
+        "encoded": "%" in url,
+    }
+
+
+def _install(scheme: str, error: ImportError) -> str:
+    if extra := _EXTRAS.get(scheme):
+        return (
+            f"reading {scheme}:// needs a driver; pip install 'intercom-calls[{extra}]'"
+        )
+    return f"reading {scheme}:// needs a driver ({error})"
+
+
+def _bounds(name: str) -> Any:
+    from fsspec.callbacks import Callback
+
+    class Bounds(Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.started = time.monotonic()
+
+        def call(self, *_: object, **__: object) -> None:
+            seconds = time.monotonic() - self.started
+            if self.value > DOWNLOAD_BYTES:
+                raise BadIds(
+                    f"{name}: more than {DOWNLOAD_BYTES >> 30} GiB; download it and split it"
+                )
+            if (
+                seconds > _SLOWEST_AFTER_SECONDS
+                and self.value < seconds * _SLOWEST_BYTES_PER_SECOND
+            ):
+                raise BadIds(
+                    f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first"
+                )
+
+    return Bounds()
+
+
+def _cause(error: Exception, url: str) -> str:
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError):
+        return "there is nothing (404); correct the URL"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {SILENCE_SECONDS:.0f} s; try again, or download the list first"
+    if isinstance(status, int):
+        return (
+            f"the server answered {status}; check the URL and whether it needs a login"
+        )
+    text = " ".join(str(error).split()).replace(url, "the URL")
+    if query := urlsplit(url).query:
+        text = text.replace(query, "…")
+    return f"{type(error).__name__}: {text[:300]}; check the URL and the credentials of its storage"
