@@ -10,6 +10,7 @@ import json
 import math
 import time
 import uuid
+from dataclasses import dataclass
 from email.utils import formatdate
 from random import Random
 from typing import Any
@@ -30,6 +31,18 @@ CONTROL = "/_sandbox/"
 DEFAULT_VERSION = "2.14"  # what an app gets that sends no Intercom-Version
 UNTOUCHED = frozenset({"reset", "hang"})  # faults that send no status line
 NOT_FOUND = "Resource Not Found"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: the `number`th of all and the `attempt`th for its call, both from 1."""
+
+    call_id: str
+    authorization: str | None
+    version: str | None
+    number: int
+    attempt: int
+    request_id: str
 
 
 class Api:
@@ -59,56 +72,45 @@ class Api:
         if request.protocol in self.unused:
             self.unused.discard(request.protocol)
             stats.connections += 1
-        authorization = request.headers.get("Authorization")
-        version = request.headers.get("Intercom-Version")
-        stats.begin(call_id, authorization, version, time.time())
-        number, attempt = stats.requests, stats.by_id[call_id]
+        authorization, version = request.headers.get("Authorization"), request.headers.get("Intercom-Version")
+        number, attempt = stats.begin(call_id, authorization, version, time.time())
+        asked = Asked(call_id, authorization, version, number, attempt, self._request_id())
         latency = self._latency(number)
         status = 0
         try:
             # The limit is counted where the request arrives: half-way between question and answer.
             if latency:
                 await asyncio.sleep(latency / 2)
-            request_id = self._request_id()
-            answer, fault, headers = self._decide(
-                call_id, authorization, version, request_id, number, attempt
-            )
-            if fault is not OK:
+            answer, fault, headers = self._decide(asked)
+            if fault.name != OK.name:
                 stats.by_fault[fault.name] += 1
-            if latency or fault.name == "slow":
-                await asyncio.sleep(latency / 2 + (fault.argument or 0 if fault.name == "slow" else 0))
+            delay = latency / 2 + (fault.argument or 0 if fault.name == "slow" else 0)
+            if delay:
+                await asyncio.sleep(delay)
             if fault.name not in UNTOUCHED:
                 status = answer.status
-            return await self._send(request, answer, fault, headers, request_id, version)
+            return await self._send(request, answer, fault, headers, asked.request_id, version)
         finally:
             stats.end(call_id, status, time.time())
 
-    def _decide(
-        self,
-        call_id: str,
-        authorization: str | None,
-        version: str | None,
-        request_id: str,
-        number: int,
-        attempt: int,
-    ) -> tuple[Answer, Fault, bytes]:
+    def _decide(self, asked: Asked) -> tuple[Answer, Fault, bytes]:
         """The answer, the fault that strikes it, and the rate-limit header lines."""
-        settings = self.settings
-        if authorization is None or not self._authorized(authorization):
+        settings, call_id, request_id = self.settings, asked.call_id, asked.request_id
+        if asked.authorization is None or not self._authorized(asked.authorization):
             return error(401, request_id, "Access Token Invalid"), OK, b""
-        if version is not None and version not in API_VERSIONS:
-            message = f"The requested version ({version[:40]}) is not supported"
+        if asked.version is not None and asked.version not in API_VERSIONS:
+            message = f"The requested version ({asked.version[:40]}) is not supported"
             return error(400, request_id, message, "intercom_version_invalid"), OK, b""
         admission = self.windows.admit(self.clock())
+        headers = admission.headers
         if settings.forbidden:
             message = "Your token does not have the scope read_conversations"
-            return error(403, request_id, message, "api_plan_restricted"), OK, admission.headers
+            return error(403, request_id, message, "api_plan_restricted"), OK, headers
         if not admission.admitted:
-            return error(429, request_id, self.windows.refusal(admission.window)), OK, admission.headers
-        answer = self._right(call_id, request_id, version == "Preview")
-        headers = admission.headers
-        fault = self.faults.strikes(call_id, number, attempt)
-        if fault is not OK:
+            return error(429, request_id, self.windows.refusal(admission.window)), OK, headers
+        answer = self._right(call_id, request_id, asked.version == "Preview")
+        fault = self.faults.strikes(call_id, asked.number, asked.attempt)
+        if fault.name != OK.name:
             context = Context(request_id, functools.partial(self._other_call, call_id), settings.redirect_to)
             answer = replaced(fault, answer, context)
         if answer.status == 429:

@@ -29,7 +29,10 @@ class Stats:
         self.log: deque[tuple[float, str, int]] = deque(maxlen=LOG_LENGTH)
         self._authorizations: Counter[str] = Counter()
 
-    def begin(self, call_id: str, authorization: str | None, version: str | None, now: float) -> None:
+    def begin(
+        self, call_id: str, authorization: str | None, version: str | None, now: float
+    ) -> tuple[int, int]:
+        """Count a request; gives its number among all, and among those for its call."""
         self.requests += 1
         self.by_id[call_id] += 1
         self._authorizations[authorization or ""] += 1
@@ -38,6 +41,7 @@ class Stats:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         self.first_request_at = self.first_request_at or now
         self.last_request_at = now
+        return self.requests, self.by_id[call_id]
 
     def end(self, call_id: str, status: int, now: float) -> None:
         self.in_flight -= 1
