@@ -1,0 +1,160 @@
+"""Where the rows go: a dlt pipeline of its own for each destination and dataset, one load at a time, faults explained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.destination import Destination
+from dlt.common.destination.client import DestinationClientConfiguration
+from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
+from dlt.common.exceptions import MissingDependencyException
+from filelock import FileLock, Timeout
+from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+
+from .outcome import AnotherLoad, DestinationFailed, UsageError
+
+# Another program's lock on a DuckDB file, in DuckDB's words.
+_FILE_IS_LOCKED = "Could not set lock on file"
+
+T = TypeVar("T")
+
+
+class Target:
+    """A destination and dataset, with dlt's pipeline for it.
+
+    The pipeline's name, and with it the working folder, is made from where the data goes: a package that a killed
+    load left behind can't be finished into another database.
+
+    Attributes:
+        file: the DuckDB file, where that is the destination.
+        location: where the data goes, to be shown; holds no password.
+
+    Raises:
+        UsageError: no such destination, its driver is missing, or its configuration is.
+    """
+
+    def __init__(self, destination: str, dataset: str) -> None:
+        self.destination = destination
+        self.dataset = dataset
+        with explained(destination):
+            factory = Destination.from_reference(destination)
+            config = factory.configuration(factory.spec(), accept_partial=True)
+            place = _data_location(config) or destination
+            query = getattr(config.credentials, "query", None) or ""
+            digest = hashlib.sha256(f"{place} {query} {dataset}".encode()).hexdigest()[:12]
+            self.pipeline = dlt.pipeline(
+                f"intercom_calls_{factory.destination_name}_{digest}", destination=factory, dataset_name=dataset
+            )
+            self.pipeline.destination_client()  # says what is missing, driver or configuration
+        is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
+        self.file = Path(place) if is_file else None
+        self.location = str(self.file) if self.file else f"{destination} at {place}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no database yet, so that asking it would only make an empty one."""
+        return self.file is not None and not self.file.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the only load into this destination and dataset; the lock ends with its holder, however that dies.
+
+        Raises:
+            AnotherLoad: somebody holds it.
+        """
+        lock = FileLock(self._lock_file(), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise AnotherLoad(
+                f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
+            ) from None
+        except OSError as error:
+            raise DestinationFailed(f"{self._lock_file()} can't be written: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock_file(self) -> Path:
+        # beside a DuckDB file, since two working folders can lead to one file
+        if self.file is not None:
+            return self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
+        return Path(self.pipeline.working_dir).with_suffix(".lock")
+
+
+def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
+    """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
+    return Retrying(
+        retry=retry_if_exception(when),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        stop=stop_before_delay(seconds),
+        reraise=True,
+    )(action)
+
+
+def is_locked_file(error: BaseException) -> bool:
+    """Whether another program holds the DuckDB file."""
+    return any(_FILE_IS_LOCKED in str(cause) for cause in _causes(error))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the destination may be back in a while."""
+    return any(isinstance(cause, DestinationTransientException) for cause in _causes(error))
+
+
+@contextmanager
+def explained(destination: str) -> Iterator[None]:
+    """Turn dlt's exceptions into one line each: what is wrong, where, the mend."""
+    try:
+        yield
+    except UnknownDestinationModule:
+        raise UsageError(
+            f"--destination {destination} is no destination of dlt; try duckdb, postgres, snowflake, bigquery, "
+            "clickhouse, redshift or databricks"
+        ) from None
+    except MissingDependencyException as error:
+        raise UsageError(
+            f"--destination {destination} needs a driver that is not installed ({', '.join(error.dependencies)}); "
+            f"pip install 'dlt[{destination}]'"
+        ) from None
+    except ConfigFieldMissingException as error:
+        raise UsageError(
+            f"--destination {destination} is not configured: {', '.join(error.fields)} missing; set "
+            f"[destination.{destination}] in .dlt/secrets.toml, or DESTINATION__{destination.upper()}__CREDENTIALS"
+        ) from None
+    except ConfigurationException as error:
+        raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
+    except (AnotherLoad, DestinationFailed, UsageError):
+        raise
+    except Exception as error:
+        raise DestinationFailed(f"{destination}: {_innermost(error)}") from error
+
+
+def _data_location(config: DestinationClientConfiguration) -> str | None:
+    try:
+        return config.data_location()
+    except ConfigurationException:  # said better where the whole configuration is resolved
+        return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def _innermost(error: BaseException) -> str:
+    *_, cause = _causes(error)
+    return _one_line(cause)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:600] or type(error).__name__

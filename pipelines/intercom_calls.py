@@ -1,0 +1,85 @@
+"""The command line: options in, exit code out. Nothing here imports dlt until a command needs it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+import click
+
+from .help import GroupedCommand, option
+from .outcome import Summary, printable
+from .request import LoadRequest
+
+logger = logging.getLogger("intercom_calls")
+
+LOAD_EXAMPLE = """\
+intercom-calls load --ids calls.csv
+intercom-calls load 123 456 --destination postgres --dataset support"""
+
+_PROJECT_HELP = "where .dlt/, the default database and the working files are  [default: the current folder]"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="intercom-calls")
+def main() -> None:
+    """Load Intercom phone calls into DuckDB, PostgreSQL or any dlt destination."""
+
+
+@main.command(cls=GroupedCommand, example=LOAD_EXAMPLE)
+@click.argument("call_ids", metavar="[CALL_ID]...", nargs=-1)
+@option("Which calls", "--ids", "locations", metavar="PATH|URL|-", multiple=True,
+        help="a list of ids: txt, csv, tsv, jsonl, json, parquet, .gz and .zst of them; repeatable")  # fmt: skip
+@option("Which calls", "--ids-format", metavar="NAME", help="the format of - and of names that don't tell  [default: txt]")
+@option("Which calls", "--id-column", metavar="NAME", help="default: call_id, else id, else the only column")
+@option("Which calls", "--no-header", is_flag=True, help="the csv or tsv has no heading")
+@option("Which calls", "--ids-sql", metavar="QUERY", help="the ids are the first column of this query")
+@option("Which calls", "--ids-db", metavar="URL", help="where --ids-sql runs  [default: the destination]")
+@option("Which calls", "--bad-ids", type=click.Choice(["refuse", "skip"]), default="refuse", show_default=True,
+        help="what to do with a line that can't be an id")  # fmt: skip
+@option("Which calls", "--allow-empty", is_flag=True, help="a list without one id is no error")
+@option("Which calls", "--refresh", type=click.Choice(["open", "new", "all"]), default="open", show_default=True,
+        help="of the ids given, ask for: open: new ones and those that may still change; new: those without a row; all")  # fmt: skip
+@option("Which calls", "--limit", metavar="N", type=click.IntRange(min=0), help="stop after N ids were asked for")
+@option("Where to", "--destination", metavar="NAME", default="duckdb", show_default=True, help="any dlt destination that merges")
+@option("Where to", "--dataset", metavar="NAME", default="intercom", show_default=True, help="one dataset holds one workspace")
+@option("Where to", "--project", metavar="DIR", help=_PROJECT_HELP)
+@option("How", "--workers", metavar="N", type=click.IntRange(min=1), help="the most requests in flight  [default: follows the latency]")
+@option("How", "--share", metavar="F", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
+        help="share of the API's rate budget to use")  # fmt: skip
+@option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1), help="calls a checkpoint  [default: what comes in 15 s]")
+@option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
+@option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
+@option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
+        help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
+@option("Output", "-q", "--quiet", count=True, help="say less")
+@option("Output", "-v", "--verbose", count=True, help="say more; twice for all there is")
+def load(**options: Any) -> None:
+    """Fetch calls by id and load them into a database.
+
+    Ids can be given as arguments, as lists, and by query; they are united. What is loaded and settled is not asked
+    for again, and a run that was interrupted goes on with the same command.
+    """
+    _set_up_logging(options["verbose"] - options["quiet"])
+    summary = Summary(destination=options["destination"], dataset=options["dataset"])
+    try:
+        from .load_command import run
+
+        output = run(LoadRequest(**options), summary)
+    except Exception as error:
+        summary.fail(error)
+        output = summary.as_json()
+        logger.debug("the cause", exc_info=error)
+    if summary.error:
+        click.echo(f"error: {printable(summary.error)}", err=True)
+    if options["as_json"]:
+        click.echo(json.dumps(output))
+    sys.exit(summary.exit_code)
+
+
+def _set_up_logging(loudness: int) -> None:
+    level = {-1: logging.WARNING, 0: logging.INFO}.get(loudness, logging.DEBUG if loudness > 0 else logging.ERROR)
+    logger.setLevel(level)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")

@@ -1,0 +1,218 @@
+"""The run: plan, fetch, load chunk by chunk, decide what is gone, sum up.
+
+A chunk's calls, its errors, the errors it resolves and the run's row go in one dlt package. The destination alone
+says what is loaded, so a run that was interrupted, however it ended, is continued by the same command: dlt finishes
+the package that was left, and the plan finds the rest still to do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+
+import pyarrow as pa
+from dlt.extract import DltResource
+
+from sources.intercom.calls import SCHEMA
+from sources.intercom.fetch import Chunk, Fetch
+from sources.intercom.ids import IdList
+from sources.intercom.plan import Plan
+from sources.intercom.reconcile import Reconciled, reconcile
+from sources.intercom.settings import Settings
+from sources.intercom.tables import call_errors_resource, calls_resource, errors_batch
+
+from .destination import Target, explained, is_locked_file, may_pass, persevere
+from .guard import Guard
+from .interruption import Interruption
+from .outcome import ExitCode, Summary, exit_code_of
+from .request import LoadRequest
+from .rows import rows_back
+from .runs import load_runs_resource
+
+logger = logging.getLogger("intercom_calls")
+
+# loaded where a chunk has no call, so that the table and all its columns are there from the first load on
+EMPTY_CALLS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
+# A run that is over within this time writes its row of `load_runs` once, with its last package.
+QUIET_START_SECONDS = 1.0
+
+GUARD_SPOKE = (
+    "so many calls answered 404 that the token may be another workspace's; no call was marked deleted. Check it "
+    "with `intercom-calls check`, then run the same command"
+)
+
+
+class Run:
+    """One run of `load` on a destination that is locked for it.
+
+    Attributes:
+        summary: what is done so far, kept up as packages are loaded.
+        plan: what is to be done.
+    """
+
+    def __init__(
+        self,
+        request: LoadRequest,
+        ids: IdList,
+        target: Target,
+        settings: Settings,
+        interruption: Interruption,
+        summary: Summary,
+    ) -> None:
+        self.summary = summary
+        self.summary.requested = len(ids.ids)
+        self.summary.duplicates, self.summary.blank, self.summary.skipped = ids.duplicates, ids.blank, ids.skipped
+        self.plan = Plan(ids.ids, request.refresh, settings.settle_hours)
+        self._fetch: Fetch | None = None
+        self._target = target
+        self._request = request
+        self._settings = settings
+        self._interruption = interruption
+        self._guard = Guard()
+
+    @property
+    def to_ask(self) -> int:
+        """How many ids this run will ask for, at most."""
+        return self.plan.to_fetch if self._request.limit is None else min(self.plan.to_fetch, self._request.limit)
+
+    def prepare(self) -> None:
+        """Finish what an interrupted load left behind, then ask the destination what is there.
+
+        Raises:
+            DestinationFailed, UsageError
+        """
+        with explained(self._target.destination):
+            self._wait_for_file(self._finish_pending)
+            if not self._target.is_new:
+                self._wait_for_file(lambda: self.plan.ask(self._target.pipeline))
+        self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing
+
+    def run(self, watch: Callable[[Fetch], AbstractContextManager[object]]) -> None:
+        """Fetch and load; the summary tells how it went.
+
+        Args:
+            watch: called with the fetch as it begins, for a context manager that lasts as long (the progress display).
+
+        Raises:
+            TokenRefused, ApiUnreachable, DestinationFailed: after everything that had come was loaded.
+        """
+        if not self.to_ask or self._interruption.signal:
+            self._load(Reconciled.nothing(), failure=None, is_last=True)
+            return
+        self.summary.strategy = "by-id"
+        request = self._request
+        with ExitStack() as stack:
+            fetch = stack.enter_context(
+                Fetch(
+                    islice(self.plan.call_ids(), request.limit),
+                    self._settings,
+                    workers=request.workers,
+                    share=request.share,
+                    chunk_size=request.chunk_size,
+                )
+            )
+            self._fetch = fetch
+            self._interruption.tell(fetch.stop)
+            stack.enter_context(watch(fetch))
+            chunk = fetch.take(QUIET_START_SECONDS) or Chunk()
+            while not chunk.is_last:
+                self._load_chunk(chunk)
+                chunk = fetch.take() or Chunk()
+            self._load_chunk(chunk)
+        if fetch.failure is not None:
+            raise fetch.failure
+
+    def _load_chunk(self, chunk: Chunk) -> None:
+        reconciled = reconcile(chunk, self.plan)
+        answered = sum(batch.num_rows for batch in chunk.calls) + len(chunk.errors)
+        self._guard.saw(answered, reconciled.missing, reconciled.known)
+        failure = self._fetch.failure if self._fetch and chunk.is_last else None
+        self._load(reconciled, failure=failure, is_last=chunk.is_last)
+
+    def _load(self, reconciled: Reconciled, *, failure: BaseException | None, is_last: bool) -> None:
+        """Load what is reconciled as one package; the summary says so once it is there."""
+        summary = replace(self.summary)
+        summary.loaded += sum(batch.num_rows for batch in reconciled.calls)
+        summary.already_loaded += len(reconciled.stale)
+        summary.missing += len(reconciled.missing)
+        summary.failed += reconciled.failed
+        summary.load_packages += 1
+        self._tally(summary)
+        calls, errors = list(reconciled.calls), list(reconciled.errors)
+        with explained(self._target.destination):
+            calls += self._undeleted(reconciled)
+            if is_last:
+                calls += self._deleted(failure)
+                errors += self._guard.doubted() if self._guard.speaks else []
+                self._close(summary, failure)
+            finished_at = datetime.now(UTC) if is_last else None
+            self._run_pipeline(
+                [
+                    calls_resource(calls or [EMPTY_CALLS]),
+                    call_errors_resource([errors_batch(errors)]),
+                    load_runs_resource(summary, finished_at),
+                ]
+            )
+        self.summary.take(summary)
+
+    def _undeleted(self, reconciled: Reconciled) -> Iterator[pa.RecordBatch]:
+        """Rows marked deleted whose call answered 200, if with an older answer than the row's."""
+        back = [call_id for call_id in reconciled.stale if reconciled.known[call_id].state == "deleted"]
+        return rows_back(self._target.pipeline, back, deleted_at=None)
+
+    def _deleted(self, failure: BaseException | None) -> Iterator[pa.RecordBatch]:
+        """Loaded calls that answered 404, marked so; a run that was cut short leaves the decision to the next."""
+        if failure is not None or self._interruption.signal or self._guard.speaks:
+            return iter(())
+        call_ids = [row.call_id for row in self._guard.vanished]
+        return rows_back(self._target.pipeline, call_ids, deleted_at=datetime.now(UTC))
+
+    def _close(self, summary: Summary, failure: BaseException | None) -> None:
+        if failure is not None:
+            summary.exit_code, summary.error = exit_code_of(failure), str(failure)
+        elif self._interruption.signal:
+            summary.exit_code = ExitCode.of_signal(self._interruption.signal)
+        elif self._guard.speaks:
+            summary.exit_code, summary.error = ExitCode.INCOMPLETE, GUARD_SPOKE
+        elif summary.failed or summary.skipped:
+            summary.exit_code = ExitCode.INCOMPLETE
+
+    def _tally(self, summary: Summary) -> None:
+        """Take over the fetch's counts, which run ahead of what is loaded."""
+        if self._fetch is not None:
+            counts = self._fetch.counts
+            summary.requests, summary.retries = counts.requests, counts.retries
+            summary.rate_limited, summary.fetched = counts.rate_limited, counts.fetched
+            summary.unreadable_values = counts.unreadable_values
+        summary.stop_the_clock()
+
+    def _run_pipeline(self, resources: list[DltResource]) -> None:
+        pipeline = self._target.pipeline
+
+        def load() -> None:
+            # after a failed attempt the package is there already
+            pipeline.run(None if pipeline.has_pending_data else resources)
+
+        self._wait_for_file(
+            lambda: persevere(load, seconds=self._settings.retry_seconds, when=lambda error: self._goes_on(error))
+        )
+
+    def _goes_on(self, error: BaseException) -> bool:
+        return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
+
+    def _finish_pending(self) -> None:
+        pipeline = self._target.pipeline
+        if pipeline.has_pending_data:
+            logger.warning("an interrupted load left a package behind; it is finished first")
+            pipeline.run()
+
+    def _wait_for_file(self, action: Callable[[], None]) -> None:
+        persevere(
+            action,
+            seconds=self._settings.lock_wait_seconds,
+            when=lambda error: is_locked_file(error) and not self._interruption.signal,
+        )

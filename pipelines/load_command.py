@@ -1,0 +1,133 @@
+"""The command `load`: ids and configuration checked, the destination locked, the run run, its end told."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+
+from sources.intercom.errors import BadIds
+from sources.intercom.ids import IdList, query_ids, read_ids, unite
+from sources.intercom.settings import resolve_settings
+
+from . import project
+from .destination import Target
+from .interruption import Interruption
+from .load import Run
+from .outcome import ExitCode, Summary, UsageError
+from .progress import watcher
+from .request import LoadRequest
+
+logger = logging.getLogger("intercom_calls")
+
+# Intercom's limit for a private app
+REQUESTS_A_MINUTE = 10_000
+
+
+def run(request: LoadRequest, summary: Summary) -> dict[str, Any]:
+    """Do what `load` was asked for and return what `--json` prints; `summary` is kept up on the way.
+
+    Raises:
+        IntercomError, RunStopped: what ended the run; the message is for the user.
+    """
+    folder = project.enter(request.project)
+    project.register_defaults(folder, "INFO" if request.verbose > 1 else "CRITICAL")
+    settings = resolve_settings()
+    if not request.dry_run:
+        settings.token  # noqa: B018  a missing one is told before anything else is done
+    ids = _listed(request)
+    target = Target(request.destination, request.dataset)
+    if request.ids_sql is not None:
+        ids = unite(ids, _queried(request, target), "--ids-sql", bad=request.bad_ids)
+    _tell(ids)
+    if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
+        raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
+    with Interruption() as interruption:
+        run = Run(request, ids, target, settings, interruption, summary)
+        if request.dry_run:
+            run.prepare()
+            return _plan(run, request)
+        logger.info("loading into %s, dataset %s", target.location, target.dataset)
+        with target.locked():
+            run.prepare()
+            console = Console(stderr=True, highlight=False)
+            logger.info("%s ids: %s already loaded, %s to fetch", *_shown(len(ids.ids), summary.already_loaded, run.to_ask))
+            run.run(watcher("none" if request.quiet else request.progress, run.to_ask, console))
+    _tell_end(summary, target)
+    return summary.as_json()
+
+
+def _listed(request: LoadRequest) -> IdList:
+    if not (request.call_ids or request.locations or request.ids_sql):
+        raise UsageError("no ids: give call ids as arguments, a list with --ids, or a query with --ids-sql")
+    return read_ids(
+        request.call_ids,
+        request.locations,
+        format=request.ids_format,
+        column=request.id_column,
+        header=not request.no_header,
+        bad=request.bad_ids,
+    )
+
+
+def _queried(request: LoadRequest, target: Target) -> Iterator[pa.Array[Any] | pa.ChunkedArray[Any]]:
+    assert request.ids_sql is not None
+    if request.ids_db is not None:
+        yield from query_ids(request.ids_db, request.ids_sql)
+    elif not target.is_new:
+        try:
+            with target.pipeline.sql_client() as client, client.execute_query(request.ids_sql) as cursor:
+                for table in cursor.iter_arrow(100_000):
+                    yield table.column(0)
+        except Exception as error:
+            raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+
+
+def _tell(ids: IdList) -> None:
+    for message in ids.bad:
+        logger.warning("skipped: %s", message)
+    if ids.passed_over:
+        logger.info("%s webhook notifications of other topics were passed over", f"{ids.passed_over:,}")
+
+
+def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
+    summary = run.summary
+    minutes = run.to_ask / (REQUESTS_A_MINUTE * request.share)
+    logger.info(
+        "%s ids: %s already loaded, %s known as missing, %s to fetch: %s requests, %s at the full rate",
+        *_shown(summary.requested, summary.already_loaded, summary.missing, run.to_ask, run.to_ask),
+        f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
+    )
+    counts = {name: getattr(summary, name) for name in ("requested", "duplicates", "blank", "skipped", "already_loaded")}
+    return {
+        **counts,
+        "to_fetch": run.to_ask,
+        "requests": run.to_ask,
+        "minutes": round(run.to_ask / REQUESTS_A_MINUTE, 4),
+        "sweep": False,
+        "destination": summary.destination,
+        "dataset": summary.dataset,
+    }
+
+
+def _tell_end(summary: Summary, target: Target) -> None:
+    parts = [f"{getattr(summary, name):,} {name.replace('_', ' ')}" for name in ("missing", "failed", "already_loaded", "not_reached") if getattr(summary, name)]
+    logger.info(
+        "loaded %s calls into %s in %.1f s%s",
+        f"{summary.loaded:,}",
+        target.location,
+        summary.seconds,
+        f" ({', '.join(parts)})" if parts else "",
+    )
+    if summary.failed:
+        logger.warning("why calls failed: table call_errors; the same command asks for them again")
+    if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        logger.warning("stopped; the same command goes on from here")
+
+
+def _shown(*numbers: int) -> list[str]:
+    return [f"{number:,}" for number in numbers]

@@ -1,0 +1,122 @@
+"""How a run ends: the exit codes, what stops a run, and the summary of what it did."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
+
+
+class ExitCode(IntEnum):
+    """What a scheduler can tell apart."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    TOKEN_REFUSED = 4
+    ANOTHER_LOAD = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+    @classmethod
+    def of_signal(cls, signal: int) -> ExitCode:
+        """A shell's convention: 128 and the signal's number."""
+        return cls(128 + signal)
+
+
+class RunStopped(Exception):
+    """A run that can't go on, with the code to exit with; its message says what, where and the mend."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(RunStopped):
+    """A usage, configuration or driver fault; nothing was requested."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DestinationFailed(RunStopped):
+    """The destination can't be reached, refuses the login, or can't be loaded into."""
+
+
+class AnotherLoad(RunStopped):
+    """Another load is at work on this destination and dataset."""
+
+    exit_code = ExitCode.ANOTHER_LOAD
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """The code to exit with where `error` ended the run."""
+    if isinstance(error, RunStopped):
+        return error.exit_code
+    if isinstance(error, TokenRefused):
+        return ExitCode.TOKEN_REFUSED
+    if isinstance(error, (BadIds, ConfigurationError)):
+        return ExitCode.USAGE
+    return ExitCode.FAILED
+
+
+@dataclass
+class Summary:
+    """What a run did; printed as JSON and kept as a row of `load_runs`. Counts are of calls, but where they say."""
+
+    destination: str
+    dataset: str
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    requested: int = 0
+    duplicates: int = 0
+    blank: int = 0
+    already_loaded: int = 0
+    fetched: int = 0
+    loaded: int = 0
+    missing: int = 0
+    failed: int = 0
+    skipped: int = 0
+    not_reached: int = 0
+    requests: int = 0
+    rate_limited: int = 0
+    retries: int = 0
+    unreadable_values: int = 0
+    load_packages: int = 0
+    exit_code: int = ExitCode.DONE
+    seconds: float = 0.0
+    calls_per_second: float = 0.0
+    strategy: str = "none"
+    error: str | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _started: float = field(default_factory=time.monotonic, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the contract, in its order."""
+        values = asdict(self)
+        for name in ("started_at", "_started"):
+            del values[name]
+        return values
+
+    def take(self, other: Summary) -> None:
+        """Become `other`."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+
+    def fail(self, error: BaseException) -> None:
+        """Close the summary of a run that `error` ended."""
+        self.exit_code, self.error = exit_code_of(error), str(error)
+        self.stop_the_clock()
+
+    def stop_the_clock(self) -> None:
+        """Set the figures that depend on the time; `not_reached` is what no other count has."""
+        self.seconds = round(time.monotonic() - self._started, 3)
+        self.calls_per_second = round((self.fetched + self.missing + self.failed) / max(self.seconds, 1e-3), 1)
+        self.not_reached = self.requested - self.already_loaded - self.loaded - self.missing - self.failed
+
+
+def printable(text: str) -> str:
+    """One line that can't steer a terminal, whatever the API or a file put into it."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,46 @@
+"""The project folder: where configuration, the default database and the working files are.
+
+`enter` must run before dlt is imported, since dlt reads the environment as it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DUCKDB_FILE = "intercom_calls.duckdb"
+
+
+def enter(folder: str | None) -> Path:
+    """Make `folder` (else DLT_PROJECT_DIR, else the current one) the project of this process.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+    """
+    project = Path(folder or os.environ.get("DLT_PROJECT_DIR") or ".").expanduser().resolve()
+    if not project.is_dir():
+        raise NotADirectoryError(str(project))
+    os.environ["DLT_PROJECT_DIR"] = os.environ["DLT_LOCAL_DIR"] = str(project)
+    data = Path(os.environ.setdefault("DLT_DATA_DIR", str(project / ".dlt" / "data"))).expanduser()
+    os.environ["DLT_DATA_DIR"] = str(data if data.is_absolute() else project / data)
+    return project
+
+
+def register_defaults(project: Path, log_level: str = "CRITICAL") -> None:
+    """Give dlt this command's defaults; the environment, config.toml and secrets.toml override each of them."""
+    import dlt
+    from dlt.common.configuration.providers import CustomLoaderDocProvider
+
+    defaults = {
+        "runtime": {
+            "dlthub_telemetry": False,
+            # what matters of a fault reaches the user in one line, by the exception; dlt logs tracebacks
+            "log_level": log_level,
+            # the command answers Ctrl-C and SIGTERM itself: it stops asking and loads what has come
+            "intercept_signals": False,
+        },
+        "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
+        "load": {"delete_completed_jobs": True, "truncate_staging_dataset": True},
+        "destination": {"duckdb": {"credentials": str(project / DUCKDB_FILE)}},
+    }
+    dlt.config.register_provider(CustomLoaderDocProvider("intercom_calls", lambda: defaults, locations=[]))

@@ -1,0 +1,36 @@
+"""Rows of `calls` read back from the destination, to be written again with another `_deleted_at`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import dlt
+import pyarrow as pa
+from sqlglot import exp
+
+from sources.intercom.calls import SCHEMA
+
+_IDS_A_QUERY = 500
+
+
+def rows_back(pipeline: dlt.Pipeline, call_ids: Sequence[str], deleted_at: datetime | None) -> Iterator[pa.RecordBatch]:
+    """The rows of these calls as they are there, but for `_deleted_at`."""
+    with pipeline.sql_client() as client:
+        dialect = client.capabilities.sqlglot_dialect
+        table = exp.to_table(client.make_qualified_table_name("calls"), dialect=dialect)
+        # a driver would parse JSON, and a parsed number need not keep its digits
+        columns = [exp.cast(exp.column(name), "text") if name == "extra" else exp.column(name) for name in SCHEMA.names]
+        for start in range(0, len(call_ids), _IDS_A_QUERY):
+            some = call_ids[start : start + _IDS_A_QUERY]
+            query = exp.select(*columns).from_(table).where(exp.column("id").isin(*some))
+            with client.execute_query(query.sql(dialect)) as cursor:
+                rows = cursor.fetchall()
+            if rows:
+                yield _batch(rows, deleted_at)
+
+
+def _batch(rows: Sequence[Sequence[object]], deleted_at: datetime | None) -> pa.RecordBatch:
+    values = dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True))
+    values["_deleted_at"] = (deleted_at,) * len(rows)
+    return pa.RecordBatch.from_arrays([pa.array(values[field.name], field.type) for field in SCHEMA], schema=SCHEMA)

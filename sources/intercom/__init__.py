@@ -1,0 +1,99 @@
+"""Intercom phone calls as a dlt source: `GET /calls/{id}` (Intercom 2.14) for each of a list of ids.
+
+    pipeline = dlt.pipeline("calls", destination="duckdb", dataset_name="intercom")
+    pipeline.run(intercom(ids=["123", "456"]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import dlt
+import pyarrow as pa
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.extract import DltResource
+
+from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
+from .fetch import Chunk, Fetch
+from .ids import read_ids
+from .plan import Plan, Refresh
+from .reconcile import reconcile
+from .settings import Settings, resolve_settings
+from .tables import call_errors_resource, calls_resource, errors_batch
+
+__all__ = ["ApiUnreachable", "BadIds", "ConfigurationError", "IntercomError", "TokenRefused", "intercom"]
+
+
+@dlt.source(name="intercom", section="intercom")
+def intercom(
+    ids: Iterable[str | int],
+    refresh: Refresh = "all",
+    workers: int | None = None,
+    access_token: str | None = None,
+) -> tuple[DltResource, ...]:
+    """Fetch each call once and hand it to dlt as Arrow batches.
+
+    Args:
+        ids: call ids; trimmed, checked and united before anything is requested.
+        refresh: `all` asks for every id, `new` for those without a row in `calls`, `open` for those that may
+            still change; what is loaded already is asked of the running pipeline's destination.
+        workers: the most requests in flight; None lets the measured latency decide.
+        access_token: where it does not come from dlt's configuration.
+
+    Yields:
+        `calls`, one row a call, and `call_errors`, one row an id that could not be loaded (missing ones too).
+
+    Raises:
+        BadIds, ConfigurationError: before anything is requested.
+        TokenRefused, ApiUnreachable: while extracting; dlt wraps them in `PipelineStepFailed`.
+    """
+    listed = read_ids([str(call_id) if isinstance(call_id, int) else call_id for call_id in ids], [])
+    settings = resolve_settings(access_token)
+    answers = _Answers(Plan(listed.ids, refresh, settings.settle_hours), settings, workers)
+    answers.calls = calls_resource(answers.of("calls"))
+    answers.call_errors = call_errors_resource(answers.of("call_errors"))
+    return answers.calls, answers.call_errors
+
+
+class _Answers:
+    """One fetch behind two resources: whichever dlt asks first pulls the next chunk for both."""
+
+    calls: DltResource
+    call_errors: DltResource
+
+    def __init__(self, plan: Plan, settings: Settings, workers: int | None) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._workers = workers
+        self._chunks: Iterator[Chunk] | None = None
+        self._waiting: dict[str, list[pa.RecordBatch]] = {"calls": [], "call_errors": []}
+
+    def of(self, table: str) -> Iterator[pa.RecordBatch]:
+        """The batches of one table, as they come."""
+        while True:
+            yield from self._drain(table)
+            self._chunks = self._chunks or self._fetch()
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return
+            reconciled = reconcile(chunk, self._plan)
+            if self.calls.selected:
+                self._waiting["calls"] += reconciled.calls
+            if self.call_errors.selected and reconciled.errors:
+                self._waiting["call_errors"].append(errors_batch(reconciled.errors))
+
+    def _drain(self, table: str) -> Iterator[pa.RecordBatch]:
+        while self._waiting[table]:
+            yield self._waiting[table].pop(0)
+
+    def _fetch(self) -> Iterator[Chunk]:
+        if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
+            self._plan.ask(dlt.current.pipeline())
+        with Fetch(self._plan.call_ids(), self._settings, workers=self._workers) as fetch:
+            while chunk := fetch.take():
+                yield chunk
+                if chunk.is_last:
+                    break
+            if fetch.failure is not None:
+                raise fetch.failure

@@ -1,0 +1,169 @@
+"""Which ids to ask for: the destination says what is there, once a run, and `refresh` decides.
+
+The join of the ids with what is there runs in an in-memory DuckDB, so that a million ids cost neither a query each
+nor a Python object each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple, get_args
+
+import dlt
+import duckdb
+import pyarrow as pa
+import sqlglot
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.sql_client import SqlClientBase
+from sqlglot import exp
+
+from .errors import ConfigurationError
+
+Refresh = Literal["open", "new", "all"]
+
+# A call that nobody ended is asked for no longer.
+ABANDONED_DAYS = 30
+# Up to here the destination is asked for these ids alone, not for all it has.
+_FEW_IDS = 500
+_ROWS = 100_000
+
+class Known(NamedTuple):
+    """What the destination holds of one id.
+
+    `state` is `open`, `settled`, `deleted`, or None without a row in `calls`; `is_missing` is None without one in
+    `call_errors`, else whether that is Intercom's own 404.
+    """
+
+    state: str | None
+    updated_at: datetime | None
+    fetched_at: datetime | None
+    is_missing: bool | None
+    attempts: int | None
+    first_failed_at: datetime | None
+
+
+class Plan:
+    """What a run is to do: counts, and the ids to fetch in the list's order.
+
+    Attributes:
+        requested: distinct ids.
+        already_loaded, missing: ids that are not asked for: loaded, or known as missing.
+        to_fetch: how many are.
+    """
+
+    def __init__(self, ids: pa.Array, refresh: Refresh, settle_hours: float) -> None:
+        if refresh not in get_args(Refresh):
+            raise ConfigurationError(f"refresh = {refresh!r} is not one of {', '.join(get_args(Refresh))}")
+        self.requested = len(ids)
+        self._ids = ids
+        self._refresh = refresh
+        self._settle_seconds = int(settle_hours * 3600)
+        self._planned: duckdb.DuckDBPyConnection | None = None
+        self._knows_any = False
+        self.already_loaded = self.missing = 0
+        self.to_fetch = self.requested
+
+    def ask(self, pipeline: dlt.Pipeline) -> None:
+        """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched."""
+        plan = duckdb.connect(config={"threads": 2})
+        plan.execute("SET TimeZone = 'UTC'")
+        plan.register("ids", pa.table({"id": self._ids}))
+        plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
+        plan.execute(_KNOWN_TABLES)
+        with pipeline.sql_client() as client:
+            has_calls = self._copy(client, "calls", self._calls_query(), into="loaded", key="id", plan=plan)
+            has_errors = self._copy(client, "call_errors", _ERRORS_QUERY, into="failed", key="call_id", plan=plan)
+        if has_calls or has_errors:
+            self._join(plan)
+
+    def call_ids(self) -> Iterator[str]:
+        """The ids to fetch, in order."""
+        ids = self._ids
+        if self._planned is not None:
+            ids = self._planned.execute("SELECT id FROM plan WHERE fetch ORDER BY position").to_arrow_table()["id"]
+        for start in range(0, len(ids), _ROWS):
+            yield from ids.slice(start, _ROWS).to_pylist()
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether the destination holds anything of an id that is to be fetched."""
+        return self._knows_any
+
+    def known(self, call_ids: Sequence[str]) -> dict[str, Known]:
+        """What the destination held of these ids when it was asked; ids it knew nothing of are left out."""
+        if self._planned is None or not self._knows_any:
+            return {}
+        self._planned.register("asked", pa.table({"id": pa.array(call_ids, pa.string())}))
+        rows = self._planned.execute(
+            "SELECT id, state, updated_at, fetched_at, is_missing, attempts, first_failed_at FROM known "
+            "WHERE id IN (SELECT id FROM asked)"
+        ).fetchall()
+        self._planned.unregister("asked")
+        return {row[0]: Known(*row[1:]) for row in rows}
+
+    def _join(self, plan: duckdb.DuckDBPyConnection) -> None:
+        plan.execute(
+            "CREATE TABLE known AS SELECT coalesce(id, call_id) AS id, * EXCLUDE (id, call_id) "
+            "FROM loaded FULL JOIN failed ON id = call_id"
+        )
+        settled_at = datetime.now(UTC) - timedelta(seconds=self._settle_seconds)
+        plan.execute(
+            f"CREATE TABLE plan AS SELECT id, position, {_FETCH[self._refresh]} AS fetch, "
+            "coalesce(state = 'deleted' OR (state IS NULL AND is_missing), false) AS missing "
+            "FROM list LEFT JOIN known USING (id)",
+            {"settled_at": settled_at} if self._refresh == "open" else None,
+        )
+        counted = plan.execute(
+            "SELECT count(*) FILTER (WHERE fetch), count(*) FILTER (WHERE NOT fetch AND missing), "
+            "count(*) FILTER (WHERE NOT fetch AND NOT missing) FROM plan"
+        ).fetchone()
+        assert counted is not None
+        self.to_fetch, self.missing, self.already_loaded = counted
+        plan.execute("DROP TABLE list; DROP TABLE loaded; DROP TABLE failed")
+        plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT fetch)")
+        self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchone() is not None
+        self._planned = plan
+
+    def _calls_query(self) -> str:
+        return (
+            "SELECT id, CASE WHEN _deleted_at IS NOT NULL THEN 'deleted' "
+            f"WHEN _fetched_at >= ended_at + INTERVAL '{self._settle_seconds} seconds' THEN 'settled' "
+            f"WHEN ended_at IS NULL AND _fetched_at >= created_at + INTERVAL '{ABANDONED_DAYS} days' THEN 'settled' "
+            "ELSE 'open' END AS state, updated_at, _fetched_at"
+        )
+
+    def _copy(
+        self, client: SqlClientBase[Any], table: str, query: str, *, into: str, key: str, plan: duckdb.DuckDBPyConnection
+    ) -> bool:
+        """Copy what `query` gives of the listed ids into the plan; False where the destination has no such table."""
+        dialect = client.capabilities.sqlglot_dialect
+        select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
+        select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
+        if len(self._ids) <= _FEW_IDS:
+            select = select.where(exp.column(key).isin(*self._ids.to_pylist()))
+        try:
+            with client.execute_query(select.sql(dialect)) as cursor:
+                for rows in cursor.iter_arrow(_ROWS):
+                    plan.register("rows", rows)
+                    plan.execute(f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id")
+        except DatabaseUndefinedRelation:
+            return False
+        return True
+
+
+_KNOWN_TABLES = """
+    CREATE TABLE loaded (id VARCHAR, state VARCHAR, updated_at TIMESTAMPTZ, fetched_at TIMESTAMPTZ);
+    CREATE TABLE failed (call_id VARCHAR, is_missing BOOLEAN, attempts BIGINT, first_failed_at TIMESTAMPTZ);
+"""
+_ERRORS_QUERY = "SELECT call_id, (http_status = 404 AND code IS NOT NULL) AS is_missing, attempts, first_failed_at"
+_FETCH = {
+    "all": "true",
+    "new": "state IS NULL",
+    # A live row beside a 404 is unsettled, whatever its age: the run that was to decide on it did not get to its end.
+    "open": """CASE
+        WHEN state = 'deleted' THEN false
+        WHEN state IS NULL AND is_missing THEN first_failed_at > $settled_at
+        ELSE state IS NULL OR state = 'open' OR is_missing IS NOT NULL
+    END""",
+}

@@ -1,0 +1,88 @@
+"""What came, held against what is there: which rows to write, and what `call_errors` is to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from .answers import CallError
+from .fetch import Chunk
+from .plan import Known, Plan
+from .tables import ErrorRow
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """A chunk as it is to be loaded.
+
+    Attributes:
+        calls: the rows to write.
+        errors: rows for `call_errors`: new and changed ones, and those that take a loaded id out.
+        stale: ids whose answer was older than the row that is there; that row stays.
+        known: what the destination held of the chunk's ids.
+    """
+
+    calls: list[pa.RecordBatch]
+    errors: list[ErrorRow]
+    stale: list[str]
+    known: Mapping[str, Known]
+
+    @classmethod
+    def nothing(cls) -> Reconciled:
+        """A chunk in which nothing came."""
+        return cls([], [], [], {})
+
+    @property
+    def missing(self) -> list[ErrorRow]:
+        """The errors that say a call is missing."""
+        return [row for row in self.errors if row.is_missing]
+
+    @property
+    def failed(self) -> int:
+        """How many errors say anything else."""
+        return sum(not (row.resolved or row.is_missing) for row in self.errors)
+
+
+def reconcile(chunk: Chunk, plan: Plan) -> Reconciled:
+    """Compare the chunk with what `plan` knows of the destination."""
+    ids = [call_id for batch in chunk.calls for call_id in batch.column("id").to_pylist()] if plan.knows_any else []
+    known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
+    if not known:
+        return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known)
+    calls, stale = [], []
+    for batch in chunk.calls:
+        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(["id", "updated_at"]).to_pylist()]
+        if any(is_stale):
+            stale += [call_id for call_id, old in zip(batch.column("id").to_pylist(), is_stale, strict=True) if old]
+            batch = batch.filter(pa.array([not old for old in is_stale]))
+        calls.append(batch)
+    errors = [_error_row(error, known.get(error.call_id)) for error in chunk.errors]
+    errors += [ErrorRow.resolve(call_id) for call_id in ids if call_id in known and known[call_id].is_missing is not None]
+    return Reconciled(calls, errors, stale, known)
+
+
+def _is_older(row: Mapping[str, datetime | None], known: Known | None) -> bool:
+    """Whether the answer is older than the row there; fetched now, it is not where either has no `updated_at`."""
+    updated_at = row["updated_at"]
+    return known is not None and updated_at is not None and known.updated_at is not None and updated_at < known.updated_at
+
+
+def _error_row(error: CallError, known: Known | None) -> ErrorRow:
+    """Attempts and the first time go on counting while an id stays missing, or stays failed."""
+    first_failed_at, attempts = error.failed_at, error.attempts
+    if known is not None and known.is_missing == error.is_missing:
+        attempts += known.attempts or 0
+        first_failed_at = (known.first_failed_at or error.failed_at).astimezone(UTC)
+    return ErrorRow(
+        error.call_id,
+        error.http_status,
+        error.code,
+        error.message,
+        error.request_id,
+        attempts,
+        first_failed_at,
+        error.failed_at,
+    )

@@ -1,0 +1,132 @@
+"""Where the API is and how to ask it: the settings of `[sources.intercom]`, found by dlt's own rules."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Optional
+from urllib.parse import urlsplit
+
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import TSecretStrValue
+
+from .errors import ConfigurationError
+
+# Intercom, "REST API: regional endpoints"
+REGIONS = {
+    "us": "https://api.intercom.io",
+    "eu": "https://api.eu.intercom.io",
+    "au": "https://api.au.intercom.io",
+}
+SECTIONS = ("sources", "intercom")
+
+
+@configspec
+class Settings(BaseConfiguration):
+    """`[sources.intercom]` of `.dlt/config.toml`, `secrets.toml` and the environment.
+
+    Durations are in the unit their name ends with.
+    """
+
+    access_token: Optional[TSecretStrValue] = None
+    region: str = "us"
+    base_url: Optional[str] = None
+    """overrides the region; https, or http on this machine"""
+    api_version: str = "2.14"
+    settle_hours: float = 24.0
+    """how long after its end a call may still change (recordings and transcripts come later)"""
+    retry_seconds: float = 300.0
+    """how long to go on asking where nothing answers usably"""
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 30.0
+    """the most that one answer may take, from the request to the body's last byte"""
+    lock_wait_seconds: float = 300.0
+    """how long to wait for a DuckDB file that another program holds"""
+
+    @property
+    def url(self) -> str:
+        """The API's root, without a slash at its end."""
+        return (self.base_url or REGIONS[self.region]).rstrip("/")
+
+    @property
+    def token(self) -> str:
+        """The access token; only the `Authorization` header may hold it."""
+        if self.access_token is None:
+            raise ConfigurationError(
+                "no access token: set SOURCES__INTERCOM__ACCESS_TOKEN or INTERCOM_ACCESS_TOKEN, or access_token "
+                "under [sources.intercom] in .dlt/secrets.toml"
+            )
+        return self.access_token
+
+
+def resolve_settings(access_token: str | None = None) -> Settings:
+    """Find the settings by dlt's rules and check them.
+
+    Args:
+        access_token: the token, where the caller has it already.
+
+    Raises:
+        ConfigurationError: a value is missing or can't be; names the setting and the mend.
+    """
+    explicit = {"access_token": access_token} if access_token else None
+    try:
+        settings = resolve_configuration(Settings(), sections=SECTIONS, explicit_value=explicit)
+    except ConfigurationException as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"[sources.intercom] can't be read: {reason}") from None
+    if not settings.access_token:
+        settings.access_token = os.environ.get("INTERCOM_ACCESS_TOKEN")
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Refuse what can't work or would be unsafe; the access token itself is asked for by `Settings.token`."""
+    token = (settings.access_token or "").strip()
+    if any(not 32 < ord(character) < 127 for character in token):
+        raise ConfigurationError(
+            "access_token holds white space or characters that no token has; copy it again from Intercom's "
+            "developer hub"
+        )
+    settings.access_token = token or None
+    settings.region = settings.region.strip().lower()
+    if settings.region not in REGIONS:
+        raise ConfigurationError(f"region = {settings.region!r} is not one of us, eu, au")
+    if not settings.api_version or not all(c.isalnum() or c == "." for c in settings.api_version):
+        raise ConfigurationError(f"api_version = {settings.api_version!r} is no version; use \"2.14\"")
+    for name in ("settle_hours", "retry_seconds", "lock_wait_seconds"):
+        if not 0 <= getattr(settings, name) < 1e7:
+            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be 0 or more")
+    for name in ("connect_timeout_seconds", "read_timeout_seconds"):
+        if not 0 < getattr(settings, name) < 1e7:
+            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be more than 0")
+    if settings.base_url:
+        _check_base_url(settings.base_url)
+
+
+def _check_base_url(base_url: str) -> None:
+    try:
+        url = urlsplit(base_url)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        raise ConfigurationError("base_url is no URL; write it as https://api.intercom.io") from None
+    if url.username is not None or url.password is not None:
+        raise ConfigurationError("base_url holds credentials; take them out, the token has a setting of its own")
+    if url.scheme not in ("http", "https") or not host or any(c.isspace() for c in base_url):
+        raise ConfigurationError(f"base_url = {base_url!r} is no https:// address; write it as https://api.intercom.io")
+    if url.query or url.fragment:
+        raise ConfigurationError(f"base_url = {base_url!r} has a query or a fragment; leave it out")
+    if url.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(f"base_url = {base_url!r} would send the token unencrypted; use https://")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

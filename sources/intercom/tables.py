@@ -1,0 +1,115 @@
+"""The tables as dlt resources: write disposition, keys, types and contract in plain sight.
+
+Merge is `delete-insert` on the primary key, not `upsert`: a load killed between two commits runs its staging insert
+again when it is resumed, and only `delete-insert` removes the doubles. The contract freezes columns and types: every
+field the connector does not know is kept in `extra`, so anything else new in a table is a fault of the connector's
+own and is to stop the load rather than change a user's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
+from dlt.extract import DltResource
+
+from .calls import SCHEMA as CALLS
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+CALL_ERRORS = pa.schema(
+    [
+        pa.field("call_id", pa.string(), nullable=False),
+        pa.field("http_status", pa.int64()),
+        pa.field("code", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("request_id", pa.string()),
+        pa.field("attempts", pa.int64()),
+        pa.field("first_failed_at", _TIMESTAMP),
+        pa.field("last_failed_at", _TIMESTAMP),
+        # dlt's hard_delete hint: a row with true takes the id out of the table; rows that stay hold false
+        pa.field("_resolved", pa.bool_()),
+    ]
+)
+
+_DLT_TYPES: dict[pa.DataType, Any] = {
+    pa.string(): "text",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.bool_(): "bool",
+    _TIMESTAMP: "timestamp",
+}
+
+
+class ErrorRow(NamedTuple):
+    """A row of `call_errors`; times are UTC."""
+
+    call_id: str
+    http_status: int | None
+    code: str | None
+    message: str | None
+    request_id: str | None
+    attempts: int | None
+    first_failed_at: datetime | None
+    last_failed_at: datetime | None
+    resolved: bool = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether Intercom itself said that there is no such call; other 404s have no code."""
+        return self.http_status == 404 and self.code is not None
+
+    @classmethod
+    def resolve(cls, call_id: str) -> ErrorRow:
+        """The row that takes an id out of `call_errors`."""
+        return cls(call_id, None, None, None, None, None, None, None, True)
+
+
+def calls_resource(batches: Iterable[pa.RecordBatch]) -> DltResource:
+    """The table `calls`, one row a call."""
+    return merged(batches, "calls", CALLS, key="id", hints={"extra": {"data_type": "json"}})
+
+
+def call_errors_resource(batches: Iterable[pa.RecordBatch]) -> DltResource:
+    """The table `call_errors`: ids that could not be loaded, and why; missing ones (404) too."""
+    hints: dict[str, TColumnSchema] = {"_resolved": {"hard_delete": True}}
+    return merged(batches, "call_errors", CALL_ERRORS, key="call_id", hints=hints)
+
+
+def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
+    """Rows as one Arrow batch of `CALL_ERRORS`."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(CALL_ERRORS)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, CALL_ERRORS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=CALL_ERRORS)
+
+
+def merged(
+    batches: Iterable[pa.RecordBatch],
+    name: str,
+    schema: pa.Schema,
+    *,
+    key: str,
+    hints: dict[str, TColumnSchema] | None = None,
+) -> DltResource:
+    """Arrow batches of `schema` as a resource that is merged on `key`, every column declared."""
+    columns: dict[str, TColumnSchema] = {
+        field.name: {
+            "name": field.name,
+            "data_type": _DLT_TYPES[field.type],
+            "nullable": field.nullable,
+            **(hints or {}).get(field.name, {}),
+        }
+        for field in schema
+    }
+    return dlt.resource(
+        batches,
+        name=name,
+        primary_key=key,
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns=columns,
+        schema_contract={"tables": "evolve", "columns": "freeze", "data_type": "freeze"},
+    )
