@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from . import project
 from .help import GroupedCommand, option
 from .outcome import Summary, printable
 from .request import LoadRequest
@@ -65,9 +66,10 @@ def load(**options: Any) -> None:
     _set_up_logging(options["verbose"] - options["quiet"])
     summary = Summary(destination=options["destination"], dataset=options["dataset"])
     try:
+        folder = project.enter(options["project"], verbose=options["verbose"] > 1)
         from .load_command import run
 
-        output = run(LoadRequest(**options), summary)
+        output = run(LoadRequest(**options), folder, summary)
     except Exception as error:
         summary.fail(error)
         output = summary.as_json()

@@ -123,6 +123,7 @@ class Run:
                 self._load_chunk(chunk)
                 chunk = fetch.take() or Chunk()
             self._load_chunk(chunk)
+        self.summary.stop_the_clock()
         if fetch.failure is not None:
             raise fetch.failure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,14 +29,13 @@ logger = logging.getLogger("intercom_calls")
 REQUESTS_A_MINUTE = 10_000
 
 
-def run(request: LoadRequest, summary: Summary) -> dict[str, Any]:
+def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
     """Do what `load` was asked for and return what `--json` prints; `summary` is kept up on the way.
 
     Raises:
         IntercomError, RunStopped: what ended the run; the message is for the user.
     """
-    folder = project.enter(request.project)
-    project.register_defaults(folder, "INFO" if request.verbose > 1 else "CRITICAL")
+    project.register_defaults(folder)
     settings = resolve_settings()
     if not request.dry_run:
         settings.token  # noqa: B018  a missing one is told before anything else is done

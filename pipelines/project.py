@@ -8,25 +8,30 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .outcome import UsageError
+
 DUCKDB_FILE = "intercom_calls.duckdb"
 
 
-def enter(folder: str | None) -> Path:
+def enter(folder: str | None, *, verbose: bool = False) -> Path:
     """Make `folder` (else DLT_PROJECT_DIR, else the current one) the project of this process.
 
     Raises:
-        NotADirectoryError: there is no such folder.
+        UsageError: there is no such folder.
     """
     project = Path(folder or os.environ.get("DLT_PROJECT_DIR") or ".").expanduser().resolve()
     if not project.is_dir():
-        raise NotADirectoryError(str(project))
+        raise UsageError(f"--project {project} is no folder; make it, or name another")
     os.environ["DLT_PROJECT_DIR"] = os.environ["DLT_LOCAL_DIR"] = str(project)
     data = Path(os.environ.setdefault("DLT_DATA_DIR", str(project / ".dlt" / "data"))).expanduser()
     os.environ["DLT_DATA_DIR"] = str(data if data.is_absolute() else project / data)
+    # What matters of a fault reaches the user in one line, by the exception; dlt logs tracebacks. It sets up its
+    # logging as it is imported, before any provider can be asked.
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if verbose else "CRITICAL")
     return project
 
 
-def register_defaults(project: Path, log_level: str = "CRITICAL") -> None:
+def register_defaults(project: Path) -> None:
     """Give dlt this command's defaults; the environment, config.toml and secrets.toml override each of them."""
     import dlt
     from dlt.common.configuration.providers import CustomLoaderDocProvider
@@ -34,8 +39,6 @@ def register_defaults(project: Path, log_level: str = "CRITICAL") -> None:
     defaults = {
         "runtime": {
             "dlthub_telemetry": False,
-            # what matters of a fault reaches the user in one line, by the exception; dlt logs tracebacks
-            "log_level": log_level,
             # the command answers Ctrl-C and SIGTERM itself: it stops asking and loads what has come
             "intercept_signals": False,
         },

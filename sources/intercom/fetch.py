@@ -182,7 +182,7 @@ class Fetch:
                     task = self._loop.create_task(self._fetch_one(call_id))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                while tasks and not self._over:
+                while self._open and not self._over:
                     self._changed.clear()
                     await self._changed.wait()
             finally:

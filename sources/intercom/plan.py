@@ -81,7 +81,7 @@ class Plan:
         """The ids to fetch, in order."""
         ids = self._ids
         if self._planned is not None:
-            ids = self._planned.execute("SELECT id FROM plan WHERE fetch ORDER BY position").to_arrow_table()["id"]
+            ids = self._planned.execute("SELECT id FROM plan WHERE wanted ORDER BY position").to_arrow_table()["id"]
         for start in range(0, len(ids), _ROWS):
             yield from ids.slice(start, _ROWS).to_pylist()
 
@@ -109,19 +109,19 @@ class Plan:
         )
         settled_at = datetime.now(UTC) - timedelta(seconds=self._settle_seconds)
         plan.execute(
-            f"CREATE TABLE plan AS SELECT id, position, {_FETCH[self._refresh]} AS fetch, "
+            f"CREATE TABLE plan AS SELECT id, position, {_FETCH[self._refresh]} AS wanted, "
             "coalesce(state = 'deleted' OR (state IS NULL AND is_missing), false) AS missing "
             "FROM list LEFT JOIN known USING (id)",
             {"settled_at": settled_at} if self._refresh == "open" else None,
         )
         counted = plan.execute(
-            "SELECT count(*) FILTER (WHERE fetch), count(*) FILTER (WHERE NOT fetch AND missing), "
-            "count(*) FILTER (WHERE NOT fetch AND NOT missing) FROM plan"
+            "SELECT count(*) FILTER (WHERE wanted), count(*) FILTER (WHERE NOT wanted AND missing), "
+            "count(*) FILTER (WHERE NOT wanted AND NOT missing) FROM plan"
         ).fetchone()
         assert counted is not None
         self.to_fetch, self.missing, self.already_loaded = counted
         plan.execute("DROP TABLE list; DROP TABLE loaded; DROP TABLE failed")
-        plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT fetch)")
+        plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT wanted)")
         self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchone() is not None
         self._planned = plan
 
