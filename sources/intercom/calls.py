@@ -53,7 +53,7 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
 }
 
 SCHEMA: Final = pa.schema([pa.field(name, kind, nullable=name != "id") for name, kind in _TYPES.items()])
-"""The columns of `calls` but `_dlt_load_id`, which dlt adds. Durations are in seconds, `extra` is JSON text."""
+"""The columns of `calls` but dlt's own `_dlt_load_id`. Durations are in seconds, `extra` is JSON text."""
 
 _Reader: TypeAlias = Callable[[Any], tuple[str | int | None, bool]]
 _READERS: Final[Mapping[str, _Reader]] = {

@@ -26,7 +26,7 @@ _NUMERIC_DIGITS_BEFORE_POINT: Final = 131_072
 _NUMERIC_DIGITS_AFTER_POINT: Final = 16_383
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
-# Narrower than any Python's `fromisoformat`, which accepts more with every version (24:00 from 3.13 on).
+# Narrower than `fromisoformat`, which accepts more in newer Pythons (24:00, say): one answer on all of them.
 _ISO_8601: Final = re.compile(
     r"\d{4}-\d\d-\d\d"
     r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,](\d+))?)?"
@@ -65,8 +65,8 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 def parse_json(body: bytes) -> Any:
     """Read a JSON text in UTF-8 (a BOM is allowed) without losing a digit.
 
-    Returns dict, list, str, `Number`, bool or None. Of a key that is there twice, the last value holds. An escaped
-    lone surrogate is one in the str too.
+    Returns dict, list, str, `Number`, bool or None. Of a key that is there twice the last value holds. A lone
+    surrogate's escape becomes a lone surrogate in the str.
 
     Raises:
         ValueError: not UTF-8, not JSON (which has no NaN or Infinity), or nested deeper than `MAX_DEPTH`.
@@ -91,8 +91,8 @@ def _refuse_depth(text: str) -> None:
 def json_text(value: Any) -> str:
     """Write a value of `parse_json` as compact JSON that DuckDB's JSON and PostgreSQL's jsonb both accept.
 
-    NUL and lone surrogates are spelled out as the six characters of their escape (`\\u0000`); a key that would
-    become another's twin by it gets underscores behind. A number too large for PostgreSQL's `numeric` is a string
+    NUL and lone surrogates are spelled out as the six characters of their escape (`\\u0000`); a key that this
+    would make another's twin gets underscores behind. A number beyond PostgreSQL's `numeric` is a string
     of its digits.
     """
     if isinstance(value, Number):
@@ -141,8 +141,8 @@ def read_text(value: Any) -> TextReading:
 def read_timestamp(value: Any) -> IntegerReading:
     """Microseconds since the epoch, of unix seconds (or milliseconds) or ISO-8601; empty and zero as NULL.
 
-    Digits beyond the microsecond are cut off, and the reading is then not whole. Times outside the years 1 to 9999
-    (UTC) are unreadable.
+    Digits beyond the microsecond are cut off, and the reading is then not whole. Times outside the years 1 to
+    9999 (UTC) are unreadable.
     """
     if type(value) is Number and len(value) == 10 and value.isdigit():  # 2001 to 2286, without Decimal's cost
         return int(value) * 1_000_000, True
@@ -155,7 +155,7 @@ def read_timestamp(value: Any) -> IntegerReading:
 
 
 def read_seconds(value: Any) -> IntegerReading:
-    """Seconds in 64 bits, of a number or numeric string of whole value (`12`, `12.0`, `"1e3"`); empty as NULL."""
+    """Seconds in 64 bits, of a number or numeric string of whole value (`12.0`, `"1e3"`); empty as NULL."""
     if not isinstance(value, str):
         return _UNREADABLE
     if not value:
@@ -168,7 +168,7 @@ def read_seconds(value: Any) -> IntegerReading:
 
 
 def _decimal(text: str) -> Decimal | None:
-    """The exact value of a number's text; None for other text and for exponents past Decimal's (18 digits)."""
+    """The exact value of a number's text; None for other text and for exponents of more than 18 digits."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
