@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from numbers import Integral
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from .errors import BadIds
 from .idlists import columnar, delimited, jsons, lines
 from .idlists.cells import BATCH_ROWS, Cells, Fault, text_array
-from .idlists.checks import decoded, reason, shown, trimmed, unfit
+from .idlists.checks import decoded, empty, reason, shown, trimmed, unfit
 from .idlists.locations import opened
 from .idlists.queries import query_ids
 from .idlists.streams import ListFile
@@ -109,9 +109,7 @@ def _argument_cells(arguments: Iterable[str | int]) -> Iterator[Cells]:
             if not _is_given_id(value)
         ]
         texts = [None if value is None else str(value) for _, value in fit]
-        yield Cells(
-            text_array(texts), [row for row, _ in fit], _argument_places, faults
-        )
+        yield Cells(text_array(texts), [row for row, _ in fit], _argument_places, faults)
 
 
 def _argument_places(rows: Sequence[int]) -> list[str]:
@@ -142,9 +140,7 @@ def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Ce
             yield from jsons.document(file, column=column)
     except (OSError, UnicodeError, pa.ArrowException) as error:
         cause = " ".join(str(getattr(error, "strerror", None) or error).split())
-        what = (
-            f"{file.format} in {file.compression}" if file.compression else file.format
-        )
+        what = f"{file.format} in {file.compression}" if file.compression else file.format
         raise BadIds(
             f"{file.name}: can't be read as {what} ({cause[:300]}); is it whole? fetch or write it anew"
         ) from error
@@ -169,16 +165,11 @@ class _Union:
         for cells in batches:
             texts, broken = decoded(cells.values)
             ids = trimmed(texts)
-            bad = pc.fill_null(unfit(ids), False)
-            empty = pc.fill_null(pc.equal(ids, ""), True)
-            self._gather(ids.filter(pc.and_not(pc.invert(bad), empty)))
-            self._blank += (
-                cells.blank + pc.sum(empty).as_py() - len(broken)
-                if len(ids)
-                else cells.blank
-            )
+            bad, blank = unfit(ids), empty(ids)
+            self._gather(ids.filter(pc.invert(pc.or_(bad, blank))))
+            self._blank += cells.blank + blank.true_count - len(broken)
             self._passed_over += cells.passed_over
-            if broken or cells.faults or pc.any(bad).as_py():
+            if broken or cells.faults or bad.true_count:
                 self._note(name, cells, ids, broken, bad)
 
     def result(self, bad: Literal["refuse", "skip"]) -> IdList:
@@ -207,38 +198,27 @@ class _Union:
             self._drop_repeats()
 
     def _drop_repeats(self) -> None:
-        self._distinct = pa.chunked_array([self._distinct, *self._gathered]).unique()
+        gathered = pa.chunked_array([self._distinct, *self._gathered])
+        self._distinct = cast(pa.StringArray, gathered.unique())
         self._gathered, self._gathered_rows = [], 0
 
     def _note(
-        self,
-        name: str,
-        cells: Cells,
-        ids: pa.StringArray,
-        broken: list[int],
-        bad: pa.BooleanArray,
+        self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray
     ) -> None:
         """Counts what can't be an id, and describes it while few are described."""
-        wrong = pc.indices_nonzero(bad)
-        self._skipped += len(cells.faults) + len(broken) + len(wrong)
+        self._skipped += len(cells.faults) + len(broken) + bad.true_count
         few = _NAMED - len(self._bad)
         if few <= 0:
             return
         faults = list(cells.faults[:few])
-        faults += [
-            Fault(
-                cells.rows[at],
-                cells.values[at].as_py().decode("utf-8", "backslashreplace"),
-                "not UTF-8",
-            )
-            for at in broken[:few]
-        ]
-        for at in wrong[:few].to_pylist():
-            value = ids[at].as_py()
-            faults.append(Fault(cells.rows[at], value, str(reason(value))))
+        for at in broken[:few]:
+            value = cast(bytes, cells.values[at].as_py())
+            faults.append(Fault(cells.rows[at], value.decode("utf-8", "backslashreplace"), "not UTF-8"))
+        for index in pc.indices_nonzero(bad)[:few]:
+            at = int(index.as_py())
+            faults.append(Fault(cells.rows[at], ids[at].as_py(), reason(ids[at].as_py())))
         faults = sorted(faults, key=lambda fault: fault.row)[:few]
         places = cells.places([fault.row for fault in faults])
         for place, fault in zip(places, faults, strict=True):
-            self._bad.append(
-                f"{name} {place}: {shown(fault.value)} can't be a call id ({fault.reason})".lstrip()
-            )
+            where = f"{name} {place}".lstrip()
+            self._bad.append(f"{where}: {shown(fault.value)} can't be a call id ({fault.reason})")

@@ -55,8 +55,5 @@ def text_array(values: Sequence[str | None]) -> pa.StringArray | pa.BinaryArray:
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
-        encoded = [
-            None if value is None else value.encode("utf-8", "surrogatepass")
-            for value in values
-        ]
+        encoded = [None if value is None else value.encode("utf-8", "surrogatepass") for value in values]
         return pa.array(encoded, pa.binary())

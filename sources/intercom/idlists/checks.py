@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -38,42 +40,43 @@ def trim(text: str) -> str:
 
 
 def unfit(values: pa.StringArray) -> pa.BooleanArray:
-    """True where a trimmed value can't be an id; null where it is null. Empty ones pass."""
-    too_long = pc.greater(pc.utf8_length(values), MAX_CHARACTERS)
-    return pc.or_(too_long, pc.match_substring_regex(values, _ANY_RULE))
+    """True where a trimmed value can't be an id; empty and null ones are no ids, but not unfit."""
+    too_long = pc.greater(pc.utf8_length(values), pa.scalar(MAX_CHARACTERS))
+    found = pc.or_(too_long, pc.match_substring_regex(values, _ANY_RULE))
+    return cast(pa.BooleanArray, found.fill_null(False))
 
 
-def reason(value: str) -> str | None:
-    """Why a trimmed value can't be an id; None when it can."""
-    if not value:
-        return "it is empty"
+def empty(values: pa.StringArray) -> pa.BooleanArray:
+    """True where a trimmed value is empty or null."""
+    return cast(pa.BooleanArray, pc.equal(values, pa.scalar("")).fill_null(True))
+
+
+def reason(value: str) -> str:
+    """Why a trimmed value can't be an id; empty when it can."""
     if len(value) > MAX_CHARACTERS:
         return f"{len(value)} characters, more than {MAX_CHARACTERS}"
     text = pa.array([value], pa.string())
     for pattern, why in _RULES:
         if pc.match_substring_regex(text, pattern)[0].as_py():
             return why
-    return None
+    return ""
 
 
-def decoded(
-    values: pa.StringArray | pa.BinaryArray,
-) -> tuple[pa.StringArray, list[int]]:
+def decoded(values: pa.StringArray | pa.BinaryArray) -> tuple[pa.StringArray, list[int]]:
     """The values as text, and the indices of those that are not UTF-8 (null in the text)."""
-    if pa.types.is_string(values.type):
-        return values, []
     try:
-        return values.cast(pa.string()), []
+        return cast(pa.StringArray, values.cast(pa.string())), []
     except pa.ArrowInvalid:
-        texts: list[str | None] = []
-        broken: list[int] = []
-        for index, value in enumerate(values.to_pylist()):
-            try:
-                texts.append(None if value is None else value.decode())
-            except UnicodeDecodeError:
-                texts.append(None)
-                broken.append(index)
-        return pa.array(texts, pa.string()), broken
+        known = [_utf8(value) for value in values.to_pylist()]
+        broken = [at for at, text in enumerate(known) if text is None and values[at].is_valid]
+        return pa.array(known, pa.string()), broken
+
+
+def _utf8(value: bytes | str | None) -> str | None:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return None
 
 
 def shown(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,9 +31,7 @@ def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
         yield from numbered((batch.column(0) for batch in batches), origin)
 
 
-def numbered(
-    batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str
-) -> Iterator[Cells]:
+def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str) -> Iterator[Cells]:
     """The values of a column as text, its rows counted from 1.
 
     Raises:
@@ -42,9 +40,7 @@ def numbered(
     first = 1
     for batch in batches:
         for chunk in batch.chunks if isinstance(batch, pa.ChunkedArray) else [batch]:
-            yield Cells(
-                _text(chunk, origin), range(first, first + len(chunk)), row_places
-            )
+            yield Cells(_text(chunk, origin), range(first, first + len(chunk)), row_places)
             first += len(chunk)
 
 
@@ -57,9 +53,7 @@ def refuse_type(kind: pa.DataType, origin: str) -> None:
     if isinstance(kind, pa.DictionaryType):
         refuse_type(kind.value_type, origin)
     elif not (_is_text(kind) or _is_whole(kind) or pa.types.is_null(kind)):
-        raise BadIds(
-            f"{origin} is {kind}, in which ids are not exact; write it as text or as integers"
-        )
+        raise BadIds(f"{origin} is {kind}, in which ids are not exact; write it as text or as integers")
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -86,16 +80,13 @@ def _text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.BinaryArray
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
     kind = values.type
-    whole = _is_whole(kind) or pa.types.is_null(kind)
-    return values.cast(
-        pa.string() if whole or pa.types.is_string(kind) else pa.binary()
-    )
+    if pa.types.is_string(kind) or _is_whole(kind) or pa.types.is_null(kind):
+        return cast(pa.StringArray, values.cast(pa.string()))
+    return cast(pa.BinaryArray, values.cast(pa.binary()))
 
 
 def _refuse_bomb(content: pq.ParquetFile, name: str, list_name: str) -> None:
     """Dictionary and run-length encodings can hold any number of rows in a few bytes."""
     metadata = content.metadata
     if metadata.num_rows > UNPACKED_BYTES >> 4:
-        raise BadIds(
-            f"{list_name}: {metadata.num_rows} rows, more than a list of ids can have; split it"
-        )
+        raise BadIds(f"{list_name}: {metadata.num_rows} rows, more than a list of ids can have; split it")

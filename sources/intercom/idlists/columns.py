@@ -37,9 +37,7 @@ def _missing(names: Sequence[str], wanted: str | None) -> str:
     if len(names) > _LISTED_COLUMNS:
         listed += f" and {len(names) - _LISTED_COLUMNS} more"
     sought = USUAL_NAMES if wanted is None else (wanted,)
-    near = [
-        name for name in names if name.casefold() in {one.casefold() for one in sought}
-    ]
+    near = [name for name in names if name.casefold() in {one.casefold() for one in sought}]
     hint = f" (it has {shown(near[0])}: case matters)" if near else ""
     what = "'call_id' or 'id'" if wanted is None else shown(wanted)
     return f"no column {what}{hint}; its columns are {listed}; name the one with the ids by --id-column"

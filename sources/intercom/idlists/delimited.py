@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -56,9 +56,7 @@ def cells(file: ListFile, *, column: str | None, header: bool) -> Iterator[Cells
     ragged: deque[Fault] = deque()
 
     def on_ragged(row: arrow_csv.InvalidRow) -> Literal["skip"]:
-        text = (
-            row.text[:200] if len(ragged) < _TEXTS_KEPT or not row.text.strip() else "…"
-        )
+        text = row.text[:200] if len(ragged) < _TEXTS_KEPT or not row.text.strip() else "…"
         ragged.append(
             Fault(
                 row.number or 0,
@@ -74,7 +72,7 @@ def cells(file: ListFile, *, column: str | None, header: bool) -> Iterator[Cells
         for batch in _batches(file, layout, on_ragged):
             rows, faults = _rows(next_row, batch.num_rows, ragged)
             next_row = rows[-1] + 1 if rows else next_row
-            yield _cells(batch.column(0), rows, faults, places)
+            yield _cells(cast(pa.BinaryArray, batch.column(0)), rows, faults, places)
     except pa.ArrowInvalid as error:
         if "straddling" not in str(error):
             raise
@@ -93,20 +91,14 @@ def _layout(file: ListFile, column: str | None, header: bool) -> _Layout | None:
         return None
     delimiter = "\t" if file.format == "tsv" else _delimiter(lines[blank])
     _refuse_open_quote(file, delimiter)
-    records = csv.reader(
-        (line.decode("utf-8", "replace") for line in lines[blank:]), delimiter=delimiter
-    )
+    records = csv.reader((line.decode("utf-8", "replace") for line in lines[blank:]), delimiter=delimiter)
     names = next(records)
     place = f"{file.name} line {blank + 1}"
     if not header:
-        return _Layout(
-            delimiter, len(names), _numbered(len(names), column, place), blank + 1
-        )
+        return _Layout(delimiter, len(names), _numbered(len(names), column, place), blank + 1)
     chosen = position(names, column, place)
     _refuse_lost_id(trim(names[chosen]), column, place)
-    if blank + records.line_num >= len(lines) and not lines[-1].endswith(
-        (b"\r", b"\n")
-    ):
+    if blank + records.line_num >= len(lines) and not lines[-1].endswith((b"\r", b"\n")):
         return None
     return _Layout(delimiter, len(names), chosen, blank + 2)
 
@@ -129,12 +121,7 @@ def _numbered(fields: int, column: str | None, place: str) -> int:
 
 def _refuse_lost_id(heading: str, column: str | None, place: str) -> None:
     """A lone column's heading that could be an id is one, more often than not: it must not be lost."""
-    if (
-        column is None
-        and heading not in USUAL_NAMES
-        and reason(heading) is None
-        and re.search(r"\d", heading)
-    ):
+    if column is None and heading not in USUAL_NAMES and not reason(heading) and re.search(r"\d", heading):
         raise BadIds(
             f"{place}: the heading {shown(heading)} could be an id; "
             f"pass --no-header if it is one, else --id-column {shown(heading)}"
@@ -150,7 +137,7 @@ def _batches(
     chosen = names[layout.position]
     with file.open_text() as stream:
         yield from arrow_csv.open_csv(
-            stream,
+            cast(IO[bytes], stream),
             # One thread, for only then rows are numbered.
             arrow_csv.ReadOptions(
                 use_threads=False,
@@ -175,9 +162,7 @@ def _batches(
         )
 
 
-def _rows(
-    first: int, count: int, ragged: deque[Fault]
-) -> tuple[Sequence[int], list[Fault]]:
+def _rows(first: int, count: int, ragged: deque[Fault]) -> tuple[Sequence[int], list[Fault]]:
     """The rows of the next `count` values, and the ragged rows before the last of them, taken off `ragged`."""
     if not ragged:
         return range(first, first + count), []
@@ -242,7 +227,7 @@ def _records(file: ListFile, delimiter: str, *, strict: bool = False) -> Iterato
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with file.open_text() as stream:
-            text = io.TextIOWrapper(stream, "utf-8", errors="replace", newline="")
+            text = io.TextIOWrapper(cast(IO[bytes], stream), "utf-8", errors="replace", newline="")
             yield csv.reader(text, delimiter=delimiter, strict=strict)
     finally:
         csv.field_size_limit(limit)

@@ -44,11 +44,7 @@ def disguise(head: bytes, format_name: str) -> tuple[str, str] | None:
     """
     for magic, looks, mend in _BINARY:
         if head.startswith(magic):
-            return (
-                None
-                if looks == "Parquet" and format_name == "parquet"
-                else (looks, mend)
-            )
+            return None if looks == "Parquet" and format_name == "parquet" else (looks, mend)
     for pattern, looks in _MARKUP:
         if pattern.match(head):
             return looks, "fetch or save the list itself"

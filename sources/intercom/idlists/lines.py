@@ -24,23 +24,18 @@ def cells(file: ListFile) -> Iterator[Cells]:
         BadIds: its first line is the heading of a csv or tsv.
     """
     begun = False
-    for first, ended in file.blocks():
-        lines = [line.rstrip(b"\r\n") for line in ended]
+    for first, block in file.blocks():
+        lines = block.split(b"\n")
         rows: Sequence[int] = range(first, first + len(lines))
-        if any(b"#" in line for line in lines):
+        if b"#" in block:
             kept = [
                 (row, line)
                 for row, line in zip(rows, map(_uncommented, lines), strict=True)
                 if line is not None
             ]
             rows, lines = [row for row, _ in kept], [line for _, line in kept]
-        if not begun and (
-            filled := [
-                row for row, line in zip(rows, lines, strict=True) if line.strip()
-            ]
-        ):
-            begun = True
-            _refuse_heading(file.name, filled[0], lines[rows.index(filled[0])])
+        if not begun and block.strip():
+            begun = _refuse_heading(file.name, rows, lines)
         yield Cells(pa.array(lines, pa.binary()), rows)
 
 
@@ -50,13 +45,13 @@ def _uncommented(line: bytes) -> bytes | None:
     return None if value != line and not value.strip() else value
 
 
-def _refuse_heading(name: str, row: int, line: bytes) -> None:
-    fields = [
-        trim(field.decode("utf-8", "replace")).strip('"')
-        for field in _SEPARATORS.split(line)
-    ]
+def _refuse_heading(name: str, rows: Sequence[int], lines: Sequence[bytes]) -> bool:
+    """Refuses a list whose first filled line is a heading; True once that line was there."""
+    row, line = next(((row, line) for row, line in zip(rows, lines, strict=True) if line.strip()), (0, b""))
+    fields = [trim(field.decode("utf-8", "replace")).strip('"') for field in _SEPARATORS.split(line)]
     if heading := next((field for field in fields if field in USUAL_NAMES), None):
         raise BadIds(
             f"{name} line {row}: {shown(heading)} is a column's heading, but a txt has none; "
             "name the list .csv or .tsv, pass it as - with --ids-format csv, or remove the line"
         )
+    return bool(line)

@@ -14,7 +14,7 @@ from ..errors import BadIds, ConfigurationError
 from .checks import printable, shown
 from .disguises import MAGIC
 from .remote import download
-from .streams import UNPACKED_BYTES, ListFile
+from .streams import UNPACKED_BYTES, Compression, ListFile
 
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 STANDARD_INPUT = "-"
@@ -23,14 +23,12 @@ _SUFFIXES = {f".{name}": name for name in FORMATS} | {
     ".ndjson": "jsonl",
     ".pq": "parquet",
 }
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+_COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 _COPY_BYTES = 1 << 20
 
 
 @contextmanager
-def opened(
-    location: str, format_name: str | None, stdin: BinaryIO | None
-) -> Iterator[ListFile]:
+def opened(location: str, format_name: str | None, stdin: BinaryIO | None) -> Iterator[ListFile]:
     """The list at a path, a URL or `-`, as a file of this machine for as long as the context lasts.
 
     `format_name` is the format of `-` and of names that don't tell (default txt).
@@ -50,9 +48,7 @@ def opened(
             path = _fetched(location, copy, name, stdin)
             file = _identified(path, location, name, format_name or "txt")
         except OSError as error:
-            raise BadIds(
-                f"{name}: {error.strerror or error}; give a file that can be read"
-            ) from error
+            raise BadIds(f"{name}: {error.strerror or error}; give a file that can be read") from error
         yield file
 
 
@@ -81,9 +77,7 @@ def _name(location: str) -> str:
     if "://" not in location:
         return printable(location)
     url = urlsplit(location)
-    return printable(
-        urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
-    )
+    return printable(urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", "")))
 
 
 def _identified(path: Path, location: str, name: str, untold: str) -> ListFile:
@@ -98,12 +92,10 @@ def _identified(path: Path, location: str, name: str, untold: str) -> ListFile:
     return ListFile(path, name, format_name or untold, compression)
 
 
-def _compression_of(path: Path) -> str | None:
+def _compression_of(path: Path) -> Compression | None:
     with path.open("rb") as file:
         head = file.read(4)
-    return next(
-        (name for name in _COMPRESSIONS.values() if head.startswith(MAGIC[name])), None
-    )
+    return next((name for name in _COMPRESSIONS.values() if head.startswith(MAGIC[name])), None)
 
 
 def _spool(stream: BinaryIO, copy: Path, name: str) -> None:

@@ -32,31 +32,28 @@ def query_ids(url: str, query: str) -> Iterator[pa.StringArray | pa.BinaryArray]
         import sqlalchemy
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
     except ImportError as error:
-        raise ConfigurationError(
-            "--ids-db needs SQLAlchemy; pip install 'intercom-calls[sql]'"
-        ) from error
+        raise ConfigurationError("--ids-db needs SQLAlchemy; pip install 'intercom-calls[sql]'") from error
     try:
-        address = sqlalchemy.make_url(url.replace("postgres://", "postgresql://", 1))
+        address = sqlalchemy.make_url(url)
     except ArgumentError as error:
         raise ConfigurationError(
             "--ids-db is no URL of a database, such as postgresql://user@host/db"
         ) from error
+    if address.drivername in ("postgres", "postgresql"):
+        # The driver of the extra; SQLAlchemy's own default changed between 2.0 and 2.1.
+        address = address.set(drivername="postgresql+psycopg2")
     name = f"--ids-sql on {address.set(query={}).render_as_string(hide_password=True)}"
     try:
         engine = sqlalchemy.create_engine(address, connect_args=_connect_args(address))
     except (NoSuchModuleError, ImportError) as error:
-        mend = "pip install 'intercom-calls[sql]' has DuckDB's and PostgreSQL's"
-        raise ConfigurationError(
-            f"{name}: no driver for {address.drivername}; {mend}"
-        ) from error
+        mend = "pip install 'intercom-calls[sql]' for DuckDB and PostgreSQL, else SQLAlchemy's dialect for it"
+        raise ConfigurationError(f"{name}: no driver for {address.drivername}; {mend}") from error
     try:
         with engine.connect() as connection:
             yield from _first_column(connection, query, name)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip()
-        raise BadIds(
-            f"{name}: {' '.join(cause.split())[:400]}; correct the query or the URL"
-        ) from error
+        raise BadIds(f"{name}: {' '.join(cause.split())[:400]}; correct the query or the URL") from error
     finally:
         engine.dispose()
 
@@ -64,16 +61,10 @@ def query_ids(url: str, query: str) -> Iterator[pa.StringArray | pa.BinaryArray]
 def _connect_args(address: URL) -> dict[str, object]:
     # Without it DuckDB would make an empty database of a mistyped path.
     in_memory = address.database in (None, "", ":memory:")
-    return (
-        {"read_only": True}
-        if address.get_backend_name() == "duckdb" and not in_memory
-        else {}
-    )
+    return {"read_only": True} if address.get_backend_name() == "duckdb" and not in_memory else {}
 
 
-def _first_column(
-    connection: Connection, query: str, name: str
-) -> Iterator[pa.StringArray | pa.BinaryArray]:
+def _first_column(connection: Connection, query: str, name: str) -> Iterator[pa.StringArray | pa.BinaryArray]:
     options: dict[str, object] = {
         "stream_results": True,
         "no_parameters": True,
@@ -83,14 +74,10 @@ def _first_column(
         options["postgresql_readonly"] = True
     result = connection.execution_options(**options).exec_driver_sql(query)
     if not result.returns_rows:
-        raise BadIds(
-            f"{name}: it returns no rows; give a SELECT whose first column is the ids"
-        )
+        raise BadIds(f"{name}: it returns no rows; give a SELECT whose first column is the ids")
     column = shown(next(iter(result.keys())))
     for rows in result.partitions(_BATCH_ROWS):
-        yield text_array(
-            [_text(row[0], f"{name}: its first column {column}") for row in rows]
-        )
+        yield text_array([_text(row[0], f"{name}: its first column {column}") for row in rows])
 
 
 def _text(value: object, origin: str) -> str | None:
@@ -98,11 +85,7 @@ def _text(value: object, origin: str) -> str | None:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if (
-        isinstance(value, Decimal)
-        and value.is_finite()
-        and value.as_tuple().exponent == 0
-    ):
+    if isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0:
         return str(value)
     raise BadIds(
         f"{origin} holds {type(value).__name__} ({shown(value)}), neither text nor integers; cast it to text"

@@ -36,7 +36,7 @@ def download(url: str, copy: Path, name: str) -> None:
             `name` alone: a signed URL's query is a secret.
         ConfigurationError: fsspec's driver for such URLs is not installed, or there is none.
     """
-    from fsspec.core import url_to_fs
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     scheme = urlsplit(url).scheme.lower()
     try:
@@ -62,9 +62,7 @@ def _options(scheme: str, url: str) -> dict[str, Any]:
         return {}
     from aiohttp import ClientTimeout
 
-    timeout = ClientTimeout(
-        total=_LONGEST_SECONDS, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS
-    )
+    timeout = ClientTimeout(total=_LONGEST_SECONDS, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
     # A signed URL holds only as it was signed, so what is encoded already stays as it is.
     return {
         "client_kwargs": {"timeout": timeout, "trust_env": True},
@@ -74,14 +72,12 @@ def _options(scheme: str, url: str) -> dict[str, Any]:
 
 def _install(scheme: str, error: ImportError) -> str:
     if extra := _EXTRAS.get(scheme):
-        return (
-            f"reading {scheme}:// needs a driver; pip install 'intercom-calls[{extra}]'"
-        )
+        return f"reading {scheme}:// needs a driver; pip install 'intercom-calls[{extra}]'"
     return f"reading {scheme}:// needs a driver ({error})"
 
 
 def _bounds(name: str) -> Any:
-    from fsspec.callbacks import Callback
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
 
     class Bounds(Callback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -91,13 +87,8 @@ def _bounds(name: str) -> Any:
         def call(self, *_: object, **__: object) -> None:
             seconds = time.monotonic() - self.started
             if self.value > DOWNLOAD_BYTES:
-                raise BadIds(
-                    f"{name}: more than {DOWNLOAD_BYTES >> 30} GiB; download it and split it"
-                )
-            if (
-                seconds > _SLOWEST_AFTER_SECONDS
-                and self.value < seconds * _SLOWEST_BYTES_PER_SECOND
-            ):
+                raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 30} GiB; download it and split it")
+            if seconds > _SLOWEST_AFTER_SECONDS and self.value < seconds * _SLOWEST_BYTES_PER_SECOND:
                 raise BadIds(
                     f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first"
                 )
@@ -112,9 +103,7 @@ def _cause(error: Exception, url: str) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {SILENCE_SECONDS:.0f} s; try again, or download the list first"
     if isinstance(status, int):
-        return (
-            f"the server answered {status}; check the URL and whether it needs a login"
-        )
+        return f"the server answered {status}; check the URL and whether it needs a login"
     text = " ".join(str(error).split()).replace(url, "the URL")
     if query := urlsplit(url).query:
         text = text.replace(query, "…")

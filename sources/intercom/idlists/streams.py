@@ -8,31 +8,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
 from ..errors import BadIds
 from .disguises import MAGIC, UTF16_MARKS, disguise
 
+Compression = Literal["gzip", "zstd"]
+
 LINE_BYTES = 1 << 20
 UNPACKED_BYTES = 4 << 30
 # Lists of ids pack 3 to 50 times; a bomb of one repeated byte 1,000 times and more.
-_RATIO = 200
-_RATIO_FROM_BYTES = 64 << 20
+_RATIO = 100
+_RATIO_FROM_BYTES = 32 << 20
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 _HEAD_BYTES = 4096
 
-TOO_LONG = "longer than 1 MiB; an id list has one id a line"
+_TOO_LONG = "longer than 1 MiB; an id list has one id a line"
+
+
+def _plain(text: bytes) -> bytes:
+    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
 
 
 class _Bounded(io.RawIOBase):
     """What a packed file unpacks to, refused where it is far more than a list of ids can be."""
 
-    def __init__(self, packed: ListFile) -> None:
-        self._stream = pa.input_stream(
-            os.fspath(packed.path), compression=packed.compression
-        )
+    def __init__(self, packed: ListFile, compression: Compression) -> None:
+        self._stream = pa.input_stream(os.fspath(packed.path), compression=compression)
         self._name = packed.name
         self._packed_bytes = packed.path.stat().st_size
         self._unpacked_bytes = 0
@@ -72,7 +77,7 @@ class ListFile:
     path: Path
     name: str
     format: str
-    compression: str | None
+    compression: Compression | None
 
     @cached_property
     def head(self) -> bytes:
@@ -93,14 +98,10 @@ class ListFile:
                         f"{self.name}: not {self.compression}, whatever its name says; name it by what it is"
                     )
             if self.format == "parquet":
-                raise BadIds(
-                    f"{self.name}: Parquet packs itself; unpack it and give the .parquet"
-                )
+                raise BadIds(f"{self.name}: Parquet packs itself; unpack it and give the .parquet")
         if found := disguise(self.head.removeprefix(_UTF8_MARK), self.format):
             looks, mend = found
-            raise BadIds(
-                f"{self.name}: read as {self.format}, but it looks like {looks}; {mend}"
-            )
+            raise BadIds(f"{self.name}: read as {self.format}, but it looks like {looks}; {mend}")
 
     def open_text(self) -> pa.NativeFile:
         """The text as UTF-8 without a byte order mark; whether it is valid UTF-8 is not checked."""
@@ -111,30 +112,31 @@ class ListFile:
             stream.read(len(_UTF8_MARK))
         return stream
 
-    def blocks(self) -> Iterator[tuple[int, list[bytes]]]:
-        """The lines of the text with their ends, block by block, each with the number of its first line.
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Whole lines of the text, about 1 MiB of them at a time, each with the number of its first line.
+
+        Between the lines of a block is one `\\n`, whatever the file's line ends are; after the last there is none.
 
         Raises:
             BadIds: a line is longer than 1 MiB.
         """
         first, rest = 1, b""
         with self.open_text() as stream:
-            while block := stream.read(LINE_BYTES):
-                lines = (rest + block).splitlines(keepends=True)
+            while read := stream.read(LINE_BYTES):
+                read = rest + read
                 # A CR at the very end may be the first half of a CRLF.
-                rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
-                for number, line in (
-                    (first, lines[0] if lines else b""),
-                    (first + len(lines), rest),
-                ):
-                    if len(line) > LINE_BYTES:
-                        raise BadIds(f"{self.name} line {number}: {TOO_LONG}")
-                yield first, lines
-                first += len(lines)
+                cut = max(read.rfind(b"\n"), read.rfind(b"\r", 0, -1)) + 1
+                block, rest = _plain(read[:cut]), read[cut:]
+                for number, length in ((first, block.find(b"\n")), (first + block.count(b"\n"), len(rest))):
+                    if length > LINE_BYTES:
+                        raise BadIds(f"{self.name} line {number}: {_TOO_LONG}")
+                if block:
+                    yield first, block[:-1]
+                    first += block.count(b"\n")
         if rest:
-            yield first, [rest]
+            yield first, _plain(rest).removesuffix(b"\n")
 
     def _open_bytes(self) -> pa.NativeFile:
         if self.compression is None:
             return pa.OSFile(os.fspath(self.path), "rb")
-        return pa.PythonFile(_Bounded(self), "r")
+        return pa.PythonFile(_Bounded(self, self.compression), "r")
