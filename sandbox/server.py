@@ -191,10 +191,8 @@ class Api:
         self._apply((self._initial if afresh else self.settings).changed(changes))
         if afresh:
             self._restart()
-        elif any(name.startswith("fault") for name in changes):
+        elif any(name == "seed" or name.startswith("fault") for name in changes):
             self.faults = Faults(self.settings)
-        else:
-            self.faults.settings = self.settings
         self.windows.settings = self.settings
 
     def _apply(self, settings: Settings) -> None:

@@ -238,6 +238,18 @@ def test_a_connection_is_kept_and_counted_once(api: Sandbox) -> None:
     assert api.stats()["versions"] == {"": 3}
 
 
+def test_a_connection_is_closed_when_the_client_asks_for_it(api: Sandbox) -> None:
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc)
+    connection.connect()
+    connection.sock.settimeout(30)
+    connection.sock.sendall(b"GET /calls/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while received := connection.sock.recv(65_536):
+        answer += received
+    connection.close()
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
 def test_reset_forgets_and_goes_back_to_the_first_settings(api: Sandbox) -> None:
     api.configure(token="other", faults={"1000043": ["status:500"]}, limit=1)
     get(api, "1000043")

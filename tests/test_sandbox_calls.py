@@ -79,6 +79,15 @@ def test_every_kind_of_call_is_there() -> None:
     assert any(call.get("answered_at", 0) is None for call in calls), "null"
 
 
+def test_a_caller_who_calls_back_stays_in_the_conversation() -> None:
+    conversations: dict[str, set[Any]] = {}
+    for call in made(calls=2000):
+        if call.get("conversation_id"):
+            conversations.setdefault(call["conversation_id"], set()).add(call.get("contact_id"))
+    assert 1700 < len(conversations) < 1800
+    assert all(len(contacts) == 1 for contacts in conversations.values())
+
+
 def test_ids_follow_time_and_the_open_ones_are_among_the_newest() -> None:
     calls = made(calls=5000)
     created = [seconds(call["created_at"]) for call in calls]
@@ -95,6 +104,16 @@ def test_times_of_a_call_are_in_order() -> None:
     for call in made(calls=2000, seed=7):
         times = [seconds(call[field]) for field in order if call.get(field) is not None]
         assert times == sorted(times), call["id"]
+
+
+def test_nothing_happens_after_the_end_of_the_year() -> None:
+    fields = ("created_at", "answered_at", "ended_at", "updated_at")
+    for seed in range(20):
+        workspace = Workspace(calls=300_000, seed=seed)
+        for call_id in workspace.ids()[-10:]:
+            call = workspace.call(call_id) or {}
+            times = [seconds(call[field]) for field in fields if call.get(field) is not None]
+            assert all(1782835200 < moment <= 1782842400 for moment in times), call
 
 
 def test_phone_numbers_are_kept_free_for_fiction() -> None:

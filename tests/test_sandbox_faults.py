@@ -82,6 +82,13 @@ def test_a_script_of_faults_is_used_up_one_a_request(api: Sandbox) -> None:
     assert get(api, "1006012").status == 200
 
 
+def test_a_script_goes_on_when_other_settings_change(api: Sandbox) -> None:
+    api.configure(faults={"1000043": ["status:500", "status:503"]})
+    assert get(api, "1000043").status == 500
+    api.configure(limit=100)
+    assert get(api, "1000043").status == 503
+
+
 def test_a_status_fault_has_intercoms_body(api: Sandbox) -> None:
     answer = struck(api, "status:503")
     assert (answer.status, answer.json["errors"][0]["code"]) == (503, "service_unavailable")
@@ -159,8 +166,9 @@ def test_a_length_can_be_wrong(api: Sandbox) -> None:
 
 
 def test_a_connection_is_reset_before_the_answer(api: Sandbox) -> None:
-    with pytest.raises(ConnectionResetError):
-        struck(api, "reset")
+    api.configure(faults={"1000043": ["reset"]})
+    with wire(api) as connection, pytest.raises(ConnectionResetError):
+        connection.recv(65_536)
     assert get(api, "1000043").status == 200
 
 
