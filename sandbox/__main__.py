@@ -22,7 +22,7 @@ from .settings import Settings
 @click.option("--port", default=0, help="Port on 127.0.0.1; 0 takes a free one.")
 @click.option("--calls", type=int, help="Calls in the workspace.  [default: 10000]")
 @click.option("--seed", type=int, help="Of everything left to chance.  [default: 1]")
-@click.option("--until", help="ISO time, or 'now': the calls lie in the year before.  [default: a fixed day]")
+@click.option("--until", help="ISO time, or 'now': the calls are of the year before.  [default: fixed]")
 @click.option("--token", help="The access token it accepts.  [default: demo-token]")
 @click.option("--limit", type=int, help="Requests allowed in a window.  [default: 1666]")
 @click.option("--no-limit", is_flag=True, help="No rate limit.")

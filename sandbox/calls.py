@@ -25,7 +25,7 @@ YEAR_DAYS = 365
 YEARLY_GROWTH = 1.5
 OPENING_HOURS = range(8, 18)
 
-# Numbers that telephone regulators keep free for fiction: 555-0100 to 555-0199 in North America, Ofcom's for drama.
+# Numbers kept free for fiction: 555-0100 to 555-0199 in North America, Ofcom's for drama in Britain.
 # fmt: off
 AREA_CODES = (
     "201", "202", "206", "212", "213", "214", "215", "216", "301", "302", "303", "305", "312", "313", "314",
@@ -264,7 +264,7 @@ def _chance(seed: int, what: str, number: int) -> Random:
 
 
 def _moment(workspace: Workspace, index: int, drawn: float) -> int:
-    """When the call came in: ids follow each other in time, so the share of ids is the share of the year's calls."""
+    """When the call came in, unix seconds: as much of the year's calls lies before as of the ids."""
     start, totals = _year(workspace.seed, workspace.until)
     wanted = (index + drawn) / workspace.calls * totals[-1]
     hour = min(bisect_right(totals, wanted), len(totals) - 1)

@@ -16,7 +16,7 @@ LINGER_NONE = struct.pack("ii", 1, 0)
 
 
 class _Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is on the wire already: its own header machinery costs more than all else."""
+    """Tells aiohttp that the answer is sent already: its own header machinery costs more than all else."""
 
     def __init__(self, *, keep_alive: bool) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ CLOSED = _Sent(keep_alive=False)
 
 
 async def deliver(request: web.BaseRequest, head: bytes, answer: Answer, fault: Fault) -> web.StreamResponse:
-    """Send `head` (status line and headers, with the blank line) and the answer's body the way the fault says."""
+    """Send `head` (status line, headers, blank line) and the answer's body the way the fault says."""
     transport = request.transport
     if transport is None:
         return CLOSED

@@ -5,12 +5,12 @@ A fault is written `name` or `name:argument`:
 | fault | what the client sees |
 |---|---|
 | `ok` | the right answer |
-| `status:NNN` | that status with Intercom's `error.list` body; a 429 says that nothing remains of the window |
+| `status:NNN` | that status with Intercom's `error.list` body; a 429 with nothing remaining |
 | `bare:NNN` | the same without rate-limit headers |
 | `html:NNN` | that status with a proxy's HTML page |
 | `html200`, `empty200`, `not_json`, `array200` | 200 with HTML, nothing, half a JSON text, a JSON array |
 | `other_call` | 200 with the body of another call |
-| `unknown_fields`, `odd_values` | 200, the call with fields nobody knows, or values that do not fit their fields |
+| `unknown_fields`, `odd_values` | 200, the call with fields nobody knows, or values that do not fit |
 | `deep[:LEVELS]` | 200, the call with a field of that many nested arrays (default 100,000) |
 | `huge[:BYTES]` | 200, the call with a field that makes the body that long (default 100 MB) |
 | `broken_gzip` | 200 that says it is gzip and is not |
@@ -80,9 +80,11 @@ class Fault:
         name, _, argument = text.partition(":")
         if name not in (*REPLACED, *DELIVERIES):
             raise ValueError(f"{text!r} is no fault; there are {', '.join(sorted((*REPLACED, *DELIVERIES)))}")
-        if not argument and name in ("status", "bare", "html", "wrong_length", "slow"):
-            raise ValueError(f"{text!r} needs a number: {name}:NUMBER")
-        return cls(name, float(argument) if argument else None)
+        needed = name in ("status", "bare", "html", "wrong_length", "slow")
+        try:
+            return cls(name, float(argument) if argument or needed else None)
+        except ValueError:
+            raise ValueError(f"{text!r} needs a number: {name}:NUMBER") from None
 
     def number(self, default: int) -> int:
         return default if self.argument is None else int(self.argument)
@@ -111,7 +113,7 @@ class Faults:
         self._drawn = list(settings.fault_weights)
 
     def strikes(self, call_id: str, request: int, attempt: int) -> Fault:
-        """The fault of the request numbered `request`, the `attempt`th for this id (both from 1); `OK` for none."""
+        """The fault of the `request`th of all requests, the `attempt`th for this id; `OK` for none."""
         if script := self._scripts.get(call_id):
             for fault in script:
                 return Fault.parse(fault)

@@ -53,7 +53,8 @@ class Sandbox:
         self._process = subprocess.Popen(
             command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(dataclasses.asdict(self.settings)) + "\n")
         self._process.stdin.flush()
         ready = self._process.stdout.readline()
@@ -86,7 +87,7 @@ class Sandbox:
         self.stop()
 
     def configure(self, **settings: Any) -> None:
-        """Change these settings from the next request on; a script of faults starts anew when faults change."""
+        """Change these settings from the next request on; scripts of faults start anew when faults change."""
         self.settings = self.settings.changed(settings)
         self._ask("POST", "config", settings)
 
@@ -96,7 +97,7 @@ class Sandbox:
         self._ask("POST", "reset", settings)
 
     def stats(self) -> dict[str, Any]:
-        """What was requested since the start or the last reset (`sandbox.stats.Stats`), and the `windows`."""
+        """What was requested since the start or the last reset: `sandbox.stats.Stats`, and the `windows`."""
         stats: dict[str, Any] = self._ask("GET", "stats")
         return stats
 

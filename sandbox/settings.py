@@ -32,7 +32,7 @@ class Settings:
         until: ISO-8601; the calls are spread over the year before this moment.
         missing_share: share of the ids within the workspace that answer 404.
         missing: ids that answer 404.
-        bodies: by id, what a 200 answers: JSON, or text that is sent as it is. The id need not be the workspace's.
+        bodies: by id, what a 200 answers: JSON, or text that is sent as it is. Any id will do.
         statuses: by id, the status answered, with Intercom's error body unless `bodies` has one.
         token: the one access token; any other answers 401.
         forbidden: the token lacks its scope: every answer is 403.
@@ -52,7 +52,7 @@ class Settings:
         latency_sigma: spread of a lognormal jitter around `latency_seconds`; 0 for none.
         faults: by id, what happens to its first, second, … request; `ok` once they are used up.
         fault_ranges: (first, last, fault) by number of request, counted from 1; last None for no end.
-        fault_share: share of the other answers that are struck by one of `fault_weights`, by seed, id and attempt.
+        fault_share: share of the other answers that one of `fault_weights` strikes, by seed, id and attempt.
         fault_weights: faults and how often each is drawn.
         redirect_to: where the fault `redirect` points.
     """

@@ -49,7 +49,7 @@ class Stats:
         self.log.append((now, call_id, status))
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the log. Tokens appear only as the first half of their SHA-256; "" is none at all."""
+        """Everything but the log. A token is only the first half of its SHA-256; "" is none at all."""
         hashed = {_hashed(header): seen for header, seen in self._authorizations.items()}
         return {
             "requests": self.requests,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from statistics import median
@@ -117,14 +118,10 @@ def test_nothing_happens_after_the_end_of_the_year() -> None:
 
 
 def test_phone_numbers_are_kept_free_for_fiction() -> None:
-    for call in made(calls=2000):
-        phone = call.get("phone")
-        assert (
-            phone is None
-            or (phone.startswith("+44") and "960" in phone or "7700900" in phone)
-            or (phone.startswith("+1") and phone[5:10] == "55501" and len(phone) == 12)
-            or phone.startswith("+442079460")
-        ), phone
+    fictional = re.compile(r"\+1\d{3}55501\d\d|\+447700900\d{3}|\+442079460\d{3}|\+441\d{2}4960\d{3}")
+    phones = [call["phone"] for call in made(calls=2000) if call.get("phone")]
+    assert len(phones) > 1900
+    assert [phone for phone in phones if not fictional.fullmatch(phone)] == []
 
 
 def test_the_year_ends_when_it_is_told_to() -> None:
