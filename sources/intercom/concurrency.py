@@ -1,7 +1,7 @@
 """How many requests to have in flight: by Little's law, the measured latency times the rate wanted.
 
 At 300 ms and 1,666 requests wanted in six seconds that is 85. Without a known rate a middling number is
-kept, halved when the API pushes back (429, 5xx, no answer) and raised again one by one.
+kept. Either is halved when many requests are pushed back (429, 5xx, no answer) and raised again one by one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ LARGEST = 128
 _HEADROOM = 1.15
 _SMOOTHING = 1 / 16
 _OUTLIER = 3.0
+_PUSHED_BACK_TOO_OFTEN = 1 / 8
 
 
 class Concurrency:
@@ -32,9 +33,10 @@ class Concurrency:
         if cap is not None and cap < 1:
             raise ValueError(f"workers is {cap}: at least one request must be in flight; give 1 or more")
         self._cap = min(LARGEST, cap or LARGEST)
-        self._ceiling = float(self._cap)
+        self._ceiling = self._cap
         self._latency_seconds: float | None = None
-        self._outcomes_since_halving = 0
+        self._outcomes = 0
+        self._pushed_back = 0
         self.limit = min(START, self._cap)
 
     def observe(self, latency_seconds: float, *, status: int | None, target_rate: float | None) -> None:
@@ -45,16 +47,17 @@ class Concurrency:
             status: the HTTP status; None when no answer came.
             target_rate: requests a second wanted (`RateBudget.target_rate()`); None when unknown.
         """
-        self._outcomes_since_halving += 1
+        self._outcomes += 1
         # With a known budget a 429 says nothing about the number in flight: the budget itself obeys it.
         if status is None or status >= 500 or (status == 429 and target_rate is None):
-            self._halve()
+            self._pushed_back += 1
         elif status != 429:
             self._learn_latency(latency_seconds)
-            self._ceiling = min(self._cap, self._ceiling + 1 / self._ceiling)
+        if self._outcomes >= max(SMALLEST, self.limit):
+            self._judge_round()
         wanted = self._wanted(target_rate)
         # One more for each answer at most: doubles each round trip, so a first slow answer does no harm.
-        self.limit = min(self._cap, int(self._ceiling), max(SMALLEST, min(wanted, self.limit + 1)))
+        self.limit = min(self._cap, self._ceiling, max(SMALLEST, min(wanted, self.limit + 1)))
 
     def _wanted(self, target_rate: float | None) -> int:
         if target_rate is None or self._latency_seconds is None:
@@ -70,8 +73,10 @@ class Concurrency:
         believed = min(max(0.0, latency_seconds), _OUTLIER * known + 0.001)
         self._latency_seconds = known + _SMOOTHING * (believed - known)
 
-    def _halve(self) -> None:
-        # What is in flight fails together: that is one sign, not many.
-        if self._outcomes_since_halving >= self.limit:
-            self._ceiling = max(1.0, self.limit / 2)
-            self._outcomes_since_halving = 0
+    def _judge_round(self) -> None:
+        """After as many outcomes as were in flight: fewer if many were pushed back, else one more."""
+        if self._pushed_back > _PUSHED_BACK_TOO_OFTEN * self._outcomes:
+            self._ceiling = max(1, self.limit // 2)
+        else:
+            self._ceiling = min(self._cap, self._ceiling + 1)
+        self._outcomes = self._pushed_back = 0

@@ -56,7 +56,9 @@ class _Window:
             return False
         if not self.others_per_own:
             return ahead <= self.remaining
-        room = self.remaining - int(self.limit * _SPARE_BESIDE_OTHERS)
+        # While all of what others seem to use may be our own in flight, nothing need be left over.
+        spare = int(self.limit * _SPARE_BESIDE_OTHERS) if self.others() > in_flight else 0
+        room = self.remaining - spare
         if not in_flight:
             return room > 0
         others = max(ahead * self.others_per_own, self.others_per_trip)
@@ -84,7 +86,6 @@ class Pace:
 
     Attributes:
         in_flight: requests taken and not yet answered.
-        reason: why the newest wait came about.
         waits: how many waits there were, so that each can be told once.
         window_seconds: the length of a window, learned from successive ends.
     """
@@ -93,7 +94,6 @@ class Pace:
         if not 0 < share <= 1:
             raise ValueError(f"share is {share}: it must be above 0 and at most 1")
         self.in_flight = 0
-        self.reason = ""
         self.waits = 0
         self.window_seconds = DEFAULT_WINDOW_SECONDS
         self._share = share
@@ -110,11 +110,25 @@ class Pace:
         self._stragglers = 0  # answers still out from before the probe
         self._early_probes = 0
         self._pauses = 0
+        self._is_paused = False
 
     @property
     def limit(self) -> int | None:
         """The newest window's limit; None when it isn't known."""
         return self._window.limit if self._window else None
+
+    @property
+    def reason(self) -> str:
+        """Why the wait that is on came about, for a log line."""
+        window = self._window
+        if self._is_paused or window is None:
+            return "the API answered 429 (rate limit exceeded)"
+        used = f"the window's budget of {window.limit:,} requests is used"
+        if window.own >= window.own_limit < window.limit:
+            return (
+                f"this load's share of the window ({window.own_limit:,} of {window.limit:,} requests) is used"
+            )
+        return f"{used}, most of it by others" if window.own < window.limit / 2 else used
 
     @property
     def target_rate(self) -> float | None:
@@ -130,7 +144,10 @@ class Pace:
         if not self._must_probe:
             window, in_flight = self._window, self.in_flight
             # What a window had left says nothing about the next one, unless answers are about to tell.
-            if window is None or ((in_flight or now < window.turns_at) and window.covers(in_flight)):
+            if window is None or (
+                (now < window.turns_at or (in_flight and now < window.turns_at + self.window_seconds / 2))
+                and window.covers(in_flight)
+            ):
                 self.in_flight = in_flight + 1
                 return True
             not_before = window.turns_at + self._margin_seconds
@@ -204,12 +221,8 @@ class Pace:
         self._must_probe, self._probing, self._probe_not_before = True, False, not_before
 
     def _let_follow(self) -> None:
-        self._must_probe = self._probing = False
+        self._must_probe = self._probing = self._is_paused = False
         self._probes_unanswered = self._early_probes = 0
-
-    def _wait_anew(self, reason: str) -> None:
-        self.waits += 1
-        self.reason = reason
 
     # -- answers that tell the state of the window -------------------------------------------------------
 
@@ -259,7 +272,7 @@ class Pace:
             others_per_own=0.0 if old is None else old.next_others_per_own(self.in_flight),
         )
         self._let_follow()
-        self._wait_anew(f"the window's {limit:,} requests are used")
+        self.waits += 1
         self._pauses = 0
 
     def _learn_from_turn(self, old: _Window, length: float) -> None:
@@ -332,4 +345,5 @@ class Pace:
             self._pauses = min(self._pauses + 1, 6)
             not_before = now + pause * random.uniform(0.75, 1.0)
         self._probe_again(not_before)
-        self._wait_anew("the API answered 429 (rate limit exceeded)")
+        self._is_paused = True
+        self.waits += 1
