@@ -33,7 +33,7 @@ from .settings import Settings
 @click.option(
     "--config",
     metavar="FILE.json|-",
-    help="Any settings, as a JSON object. '-': one line on standard input, the end of which stops the sandbox.",
+    help="Any settings, as a JSON object. '-': a line on standard input, whose end stops the sandbox.",
 )
 @click.pass_context
 def main(context: click.Context, /, port: int, config: str | None, no_limit: bool, **options: Any) -> None:
