@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
-from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
-
 
 class ExitCode(IntEnum):
     """What a scheduler can tell apart."""
@@ -54,6 +52,9 @@ class AnotherLoad(RunStopped):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The code to exit with where `error` ended the run."""
+    # not above: `sources.intercom` imports dlt, and `--help` is to be instant
+    from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
+
     if isinstance(error, RunStopped):
         return error.exit_code
     if isinstance(error, TokenRefused):
