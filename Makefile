@@ -1,0 +1,86 @@
+# Everything happens in .venv; nothing needs to be active or installed but Python 3.11+ and make.
+# uv is used where it is present; python -m venv and pip do the same where it is not.
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
+INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+CODE := sources pipelines sandbox tests benchmarks
+
+# A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
+# went, it is made anew.
+MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test coverage lint format lock clean anew
+
+help: ## this list
+	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+
+setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and PostgreSQL
+
+demo: $(VENV)/runtime ## loads sample calls from a local stand-in of the API into DuckDB
+	@$(BIN)/intercom-calls demo
+
+test: $(VENV)/dev ## passes the tests; ARGS='-k words' for some of them
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+coverage: $(VENV)/dev ## passes the tests and says which branches none of them took
+	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
+
+lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@find $(CODE) -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
+
+format: $(VENV)/dev ## puts imports and layout in order
+	@$(BIN)/ruff check --fix-only $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+COMPILE := uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --group build
+lock: ## takes the newest versions that pyproject.toml allows (needs uv)
+	@$(COMPILE) --extra postgres --output-file requirements/runtime.lock
+	@$(COMPILE) --extra postgres --extra sql --extra zstd --extra dev --constraint requirements/runtime.lock \
+	  --output-file requirements/dev.lock
+
+clean: ## removes the virtual environment and what tools left
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+
+# The virtual environment: made here, filled from the locks below.
+
+ifneq ($(MADE_IN),$(CURDIR))
+$(VENV)/made-in: anew
+endif
+anew:
+
+FITS := import sys; print("%d.%d.%d" % sys.version_info[:3]); sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+
+$(VENV)/made-in:
+	@for python in $(PYTHONS); do \
+	  version=$$("$$python" -c '$(FITS)' 2>/dev/null) && fits=yes && break; \
+	  [ -z "$$version" ] || unfit="$$unfit, $$python is $$version"; \
+	done; \
+	if [ -z "$$fits" ]; then \
+	  echo "error: Python 3.11 to 3.14 is needed$${unfit:-, and none was found}; install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Setting up .venv with Python $$version (once; a minute or so) ..." >&2; \
+	rm -rf $(VENV); \
+	$(if $(UV),uv venv --quiet --python "$$(command -v "$$python")","$$python" -m venv) $(VENV)
+	@pwd > $@
+
+$(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
+	@$(INSTALL) --require-hashes -r requirements/runtime.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.lock $(VENV)/runtime
+	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@touch $@
