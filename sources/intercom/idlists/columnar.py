@@ -12,7 +12,9 @@ from ..errors import BadIds
 from .cells import BATCH_ROWS, Cells, row_places
 from .checks import shown
 from .columns import position
-from .streams import UNPACKED_BYTES, ListFile
+from .streams import ListFile
+
+MAX_ROWS = 100_000_000
 
 
 def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
@@ -26,7 +28,7 @@ def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
         chosen = position(names, column, file.name)
         origin = f"{file.name}: the column {shown(names[chosen])}"
         refuse_type(content.schema_arrow.field(chosen).type, origin)
-        _refuse_bomb(content, names[chosen], file.name)
+        _refuse_bomb(content, file.name)
         batches = content.iter_batches(BATCH_ROWS, columns=[names[chosen]])
         yield from numbered((batch.column(0) for batch in batches), origin)
 
@@ -59,15 +61,8 @@ def refuse_type(kind: pa.DataType, origin: str) -> None:
 def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
     texts = (types.is_string, types.is_large_string, types.is_string_view)
-    return any(
-        test(kind)
-        for test in (
-            *texts,
-            types.is_binary,
-            types.is_large_binary,
-            types.is_binary_view,
-        )
-    )
+    utf8_or_not = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(test(kind) for test in (*texts, *utf8_or_not))
 
 
 def _is_whole(kind: pa.DataType) -> bool:
@@ -85,8 +80,8 @@ def _text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.BinaryArray
     return cast(pa.BinaryArray, values.cast(pa.binary()))
 
 
-def _refuse_bomb(content: pq.ParquetFile, name: str, list_name: str) -> None:
-    """Dictionary and run-length encodings can hold any number of rows in a few bytes."""
-    metadata = content.metadata
-    if metadata.num_rows > UNPACKED_BYTES >> 4:
-        raise BadIds(f"{list_name}: {metadata.num_rows} rows, more than a list of ids can have; split it")
+def _refuse_bomb(content: pq.ParquetFile, list_name: str) -> None:
+    """Run-length encoding can hold any number of rows in a few bytes."""
+    rows = content.metadata.num_rows
+    if rows > MAX_ROWS:
+        raise BadIds(f"{list_name}: {rows} rows, more than {MAX_ROWS}; split it")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from ..errors import BadIds
-from .cells import BATCH_ROWS, Cells, Fault, line_places, text_array
+from .cells import BATCH_ROWS, Cells, Fault, text_array
 from .checks import shown
 from .columns import position
 from .streams import ListFile
@@ -41,18 +41,19 @@ class _Picker:
     """Picks the id out of a value; the first plain object decides by which name."""
 
     list_name: str
+    place: Callable[[int], str]
     wanted: str | None
     column: str | None = None
 
-    def pick(self, value: Any, text: str, place: Callable[[], str]) -> str | None:
-        """The id as text, None for null; `text` is the value's JSON, `place` tells where it is."""
+    def pick(self, value: Any, row: int, text: str) -> str | None:
+        """The id as text, None for null; `text` is the value's JSON."""
         if not isinstance(value, dict):
             return _id(value)
         if value.get("type") == "notification_event":
             return _id(_called(value))
         if self.column is None:
             names = list(value)
-            self.column = names[position(names, self.wanted, f"{self.list_name} {place()}")]
+            self.column = names[position(names, self.wanted, f"{self.list_name} {self.place(row)}")]
         if self.column not in value:
             raise _Unfit(f"it has no {shown(self.column)}")
         if text.count(f'"{self.column}"') > 1:
@@ -98,19 +99,27 @@ class _Batch:
     blank: int = 0
     passed_over: int = 0
 
-    def add(self, value: Any, row: int, text: str, place: Callable[[], str]) -> None:
-        """Takes a value of the list; `text` is its JSON, `place` tells where it is."""
+    def add(self, value: Any, row: int, text: str) -> None:
+        """Takes a value of the list; `text` is its JSON."""
         try:
-            self.values.append(self.picker.pick(value, text, place))
+            self.values.append(self.picker.pick(value, row, text))
             self.rows.append(row)
         except _PassedOver:
             self.passed_over += 1
         except _Unfit as unfit:
             self.faults.append(Fault(row, text, str(unfit)))
 
-    def cells(self, places: Callable[[Sequence[int]], list[str]]) -> Cells:
+    def cells(self) -> Cells:
         """The batch as every reader gives it."""
-        return Cells(text_array(self.values), self.rows, places, self.faults, self.blank, self.passed_over)
+        place = self.picker.place
+        return Cells(
+            text_array(self.values),
+            self.rows,
+            lambda rows: [place(row) for row in rows],
+            self.faults,
+            self.blank,
+            self.passed_over,
+        )
 
 
 def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
@@ -119,7 +128,7 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     Raises:
         BadIds: the first object has not the column.
     """
-    picker = _Picker(file.name, column)
+    picker = _Picker(file.name, "line {}".format, column)
     for first, block in file.blocks():
         batch = _Batch(picker)
         # A byte that is not UTF-8 becomes a lone surrogate, which is refused where it is in an id.
@@ -132,8 +141,8 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
             except (ValueError, RecursionError) as error:
                 batch.faults.append(Fault(row, line, f"not JSON: {_fault(error)}"))
             else:
-                batch.add(value, row, line, partial("line {}".format, row))
-        yield batch.cells(line_places)
+                batch.add(value, row, line)
+        yield batch.cells()
 
 
 def _value(line: str) -> Any:
@@ -159,22 +168,19 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     text = content.decode("utf-8", "surrogateescape")
     del content
 
-    def places(rows: Sequence[int]) -> list[str]:
-        return [_place(text, row) for row in rows]
-
-    picker = _Picker(file.name, column)
+    picker = _Picker(file.name, partial(_place, text), column)
     batch = _Batch(picker)
     try:
         for start, end, value in _values(text):
-            batch.add(value, start, text[start:end], partial(_place, text, start))
+            batch.add(value, start, text[start:end])
             if len(batch.values) == BATCH_ROWS:
-                yield batch.cells(places)
+                yield batch.cells()
                 batch = _Batch(picker)
     except (json.JSONDecodeError, RecursionError) as error:
         at = getattr(error, "pos", 0)
         mend = "correct it" if text[at:].strip() else "the end is missing; fetch or write it anew"
         raise BadIds(f"{file.name} {_place(text, at)}: not JSON: {_fault(error)}; {mend}") from error
-    yield batch.cells(places)
+    yield batch.cells()
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ SILENCE_SECONDS = 30.0
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOWEST_AFTER_SECONDS = 30.0
 _LONGEST_SECONDS = 900.0
+
+# The user and password, and the query, of any URL in a driver's message.
+_SECRETS = re.compile(r"(?<=//)[^/\s@]+@|\?\S+")
 
 _EXTRAS = {
     "s3": "s3",
@@ -52,7 +56,7 @@ def download(url: str, copy: Path, name: str) -> None:
     except BadIds:
         raise
     except Exception as error:  # each driver raises its own kinds
-        raise BadIds(f"{name}: {_cause(error, url)}") from error
+        raise BadIds(f"{name}: {_cause(error)}") from error
     if not copy.exists():
         raise BadIds(f"{name}: a folder; give the file in it")
 
@@ -87,7 +91,7 @@ def _bounds(name: str) -> Any:
         def call(self, *_: object, **__: object) -> None:
             seconds = time.monotonic() - self.started
             if self.value > DOWNLOAD_BYTES:
-                raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 30} GiB; download it and split it")
+                raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 20} MiB; download it and split it")
             if seconds > _SLOWEST_AFTER_SECONDS and self.value < seconds * _SLOWEST_BYTES_PER_SECOND:
                 raise BadIds(
                     f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first"
@@ -96,7 +100,7 @@ def _bounds(name: str) -> Any:
     return Bounds()
 
 
-def _cause(error: Exception, url: str) -> str:
+def _cause(error: Exception) -> str:
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError):
         return "there is nothing (404); correct the URL"
@@ -104,7 +108,5 @@ def _cause(error: Exception, url: str) -> str:
         return f"no answer within {SILENCE_SECONDS:.0f} s; try again, or download the list first"
     if isinstance(status, int):
         return f"the server answered {status}; check the URL and whether it needs a login"
-    text = " ".join(str(error).split()).replace(url, "the URL")
-    if query := urlsplit(url).query:
-        text = text.replace(query, "…")
+    text = _SECRETS.sub("", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:300]}; check the URL and the credentials of its storage"
