@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from . import project
 from .help import GroupedCommand, option
-from .outcome import Summary, printable
+from .outcome import Summary, exit_code_of, printable
 from .request import LoadRequest
 
 logger = logging.getLogger("intercom_calls")
@@ -19,6 +22,15 @@ logger = logging.getLogger("intercom_calls")
 LOAD_EXAMPLE = """\
 intercom-calls load --ids calls.csv
 intercom-calls load 123 456 --destination postgres --dataset support"""
+
+CHECK_EXAMPLE = """\
+intercom-calls check
+intercom-calls check --destination postgres"""
+STATUS_EXAMPLE = """\
+intercom-calls status
+intercom-calls status --destination postgres --json"""
+DEMO_EXAMPLE = """\
+intercom-calls demo"""
 
 _PROJECT_HELP = "where .dlt/, the default database and the working files are  [default: the current folder]"
 
@@ -79,6 +91,33 @@ def load(**options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps(output))
     sys.exit(summary.exit_code)
+
+
+@main.command(cls=GroupedCommand, example=DEMO_EXAMPLE)
+@option("Where to", "--project", metavar="DIR", default="demo", show_default=True, help="a folder of the demo's own; made where it is not there")
+@option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
+        help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
+def demo(**options: Any) -> None:
+    """Load calls from a bundled local stand-in of the Calls API and answer four questions from them.
+
+    No token is needed, no real data is read.
+    """
+    _set_up_logging(0)
+    with _one_line_errors():
+        from .demo import run
+
+        sys.exit(run(Path(options["project"]).expanduser().resolve(), options["progress"]))
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End the program with the exit code of what went wrong, said in one line."""
+    try:
+        yield
+    except Exception as error:
+        click.echo(f"error: {printable(str(error))}", err=True)
+        logger.debug("the cause", exc_info=error)
+        sys.exit(exit_code_of(error))
 
 
 def _set_up_logging(loudness: int) -> None:

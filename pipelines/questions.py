@@ -1,0 +1,97 @@
+"""Four plain questions, answered from `calls`; the SQL stands in docs/questions.md too, where there are more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+CALLS_A_DAY = """\
+SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, count(*) AS calls, count(answered_at) AS answered
+FROM intercom.calls
+WHERE _deleted_at IS NULL
+GROUP BY 1
+ORDER BY 1 DESC
+LIMIT 14"""
+
+SHARE_ANSWERED = """\
+SELECT direction, count(*) AS calls, round(100.0 * count(answered_at) / count(*), 1) AS answered_percent
+FROM intercom.calls
+WHERE _deleted_at IS NULL AND ended_at IS NOT NULL
+GROUP BY direction
+ORDER BY calls DESC"""
+
+TIME_TO_ANSWER = """\
+SELECT
+  direction,
+  round(percentile_cont(0.5) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM answered_at - initiated_at))) AS median_seconds,
+  round(percentile_cont(0.9) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM answered_at - initiated_at))) AS p90_seconds
+FROM intercom.calls
+WHERE answered_at IS NOT NULL AND _deleted_at IS NULL
+GROUP BY direction
+ORDER BY direction"""
+
+BUSIEST_HOURS = """\
+SELECT CAST(EXTRACT(HOUR FROM created_at AT TIME ZONE 'UTC') AS integer) AS hour, count(*) AS calls
+FROM intercom.calls
+WHERE _deleted_at IS NULL
+GROUP BY 1
+ORDER BY calls DESC, hour
+LIMIT 5"""
+
+_BAR_WIDTH = 30
+
+
+class Database(Protocol):
+    """What answers SQL: a DuckDB connection, or anything of that shape."""
+
+    def execute(self, query: str) -> Any:
+        """Run `query`; the result has `fetchall()`."""
+
+
+def show_answers(database: Database, console: Console) -> None:
+    """Ask the four questions and print an answer each; times are UTC."""
+    days = database.execute(CALLS_A_DAY).fetchall()
+    if not days:
+        console.print("no calls are loaded yet, so there is nothing to answer")
+        return
+    _show_bars("Calls a day (the last 14 days with calls, UTC)", [(_day(day), calls) for day, calls, _ in reversed(days)], console)
+    facts = Table(title="Answered, and how fast", title_justify="left", show_header=True)
+    for heading in ("direction", "calls", "answered", "median time to answer", "nine in ten within"):
+        facts.add_column(heading, justify="left" if heading == "direction" else "right")
+    waits = {direction: rest for direction, *rest in database.execute(TIME_TO_ANSWER).fetchall()}
+    for direction, calls, percent in database.execute(SHARE_ANSWERED).fetchall():
+        median, p90 = waits.get(direction, (None, None))
+        facts.add_row(direction or "not told", f"{calls:,}", f"{percent:.1f} %", _seconds(median), _seconds(p90))
+    _show(facts, console)
+    hours = database.execute(BUSIEST_HOURS).fetchall()
+    _show_bars("Busiest hours (UTC)", [(f"{hour:02}:00 to {hour + 1:02}:00", calls) for hour, calls in hours], console)
+
+
+def _show_bars(title: str, rows: Sequence[tuple[str, int]], console: Console) -> None:
+    mark = "█" if console.encoding.startswith("utf") else "#"
+    most = max(calls for _, calls in rows)
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right")
+    table.add_column(no_wrap=True, overflow="crop")
+    for label, calls in rows:
+        table.add_row(label, f"{calls:,}", Text(mark * max(1, round(calls / most * _BAR_WIDTH)), style="cyan"))
+    _show(table, console)
+
+
+def _show(table: Table, console: Console) -> None:
+    console.print(table)
+    console.print()
+
+
+def _day(day: date) -> str:
+    return f"{day:%a %Y-%m-%d}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.0f} s"
