@@ -10,6 +10,10 @@ from .api import Answer
 from .calls import CallRow, call_id, normalise, parse_json
 from .errors import TokenRefused
 from .retry import RETRYABLE_STATUSES, Fault
+from .values import read_text
+
+# How much of what an answer says is kept of a text.
+_LONGEST_TEXT = 2000
 
 
 class CallError(NamedTuple):
@@ -63,7 +67,7 @@ def read_call(asked_id: str, answer: Answer, *, attempts: int, at: datetime) -> 
 
 def read_error(answer: Answer) -> ErrorList:
     """Read Intercom's error body; the request id is also looked for among the headers."""
-    request_id = answer.headers.get("X-Request-Id")
+    request_id = _request_id(answer)
     try:
         body = parse_json(answer.body)
     except ValueError:
@@ -74,12 +78,12 @@ def read_error(answer: Answer) -> ErrorList:
     first: Any = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, Mapping):
         first = {}
-    code = _text(first.get("code")) or ("not_found" if answer.status == 404 else None)
-    return ErrorList(code, _text(first.get("message")), _text(body.get("request_id")) or request_id)
+    code = _text(answer, first.get("code")) or ("not_found" if answer.status == 404 else None)
+    return ErrorList(code, _text(answer, first.get("message")), _text(answer, body.get("request_id")) or request_id)
 
 
 def _read_200(asked_id: str, answer: Answer, attempts: int, at: datetime) -> CallRow | CallError:
-    request_id = answer.headers.get("X-Request-Id")
+    request_id = _request_id(answer)
     try:
         body = parse_json(answer.body)
     except ValueError as error:
@@ -90,15 +94,22 @@ def _read_200(asked_id: str, answer: Answer, attempts: int, at: datetime) -> Cal
         raise Fault("invalid_json", message, http_status=200, request_id=request_id)
     answered_id = call_id(body)
     if answered_id != asked_id:
-        message = f"asked for call {asked_id}, the answer was {'of no call' if answered_id is None else answered_id}"
+        message = f"asked for call {asked_id}, the answer was {_text(answer, answered_id) or 'of no call'}"
         return CallError(asked_id, 200, "id_mismatch", message, request_id, attempts, at)
     return normalise(body, at)
 
 
-def _text(value: object) -> str | None:
-    return value[:2000] if isinstance(value, str) and value else None
+def _request_id(answer: Answer) -> str | None:
+    return _text(answer, answer.headers.get("X-Request-Id"))
+
+
+def _text(answer: Answer, value: object) -> str | None:
+    """A text of the answer as every destination can hold it, and without the token."""
+    if not isinstance(value, str):
+        return None
+    return read_text(value.replace(answer.secret, "***")[:_LONGEST_TEXT])[0]
 
 
 def _first_words(answer: Answer) -> str:
-    words = " ".join(answer.body[:400].decode("utf-8", "replace").split())[:200]
-    return words or f"HTTP {answer.status} with an empty body"
+    beginning = answer.body[:100 * _LONGEST_TEXT].decode("utf-8", "replace")
+    return (_text(answer, " ".join(beginning.split())) or f"HTTP {answer.status} with an empty body")[:200]

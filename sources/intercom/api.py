@@ -20,12 +20,21 @@ from .settings import Settings, is_loopback
 LARGEST_BODY_BYTES = 8 * 1024 * 1024
 
 
+# What is read of an answer that is no call; a message needs no more.
+_LARGEST_ERROR_BYTES = 64 * 1024
+
+
 class Answer(NamedTuple):
-    """What came back, whatever its status."""
+    """What came back, whatever its status.
+
+    `secret` is the token it was asked with: some servers repeat it in their errors, and nothing that is quoted from
+    an answer may.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    secret: str
 
 
 class NoAnswer(Exception):
@@ -41,7 +50,7 @@ class NoAnswer(Exception):
 
 
 class BodyTooLarge(Exception):
-    """An answer larger than any call can be; the rest of it was not read."""
+    """A 200 larger than any call can be; the rest of it was not read."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(f"the answer is larger than {LARGEST_BODY_BYTES} bytes")
@@ -58,8 +67,9 @@ class CallsApi:
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.url
+        self._secret = settings.token
         self._headers = {
-            "Authorization": f"Bearer {settings.token}",
+            "Authorization": f"Bearer {self._secret}",
             "Intercom-Version": settings.api_version,
             "Accept": "application/json",
             "User-Agent": f"intercom-calls/{_version()}",
@@ -102,24 +112,28 @@ class CallsApi:
             async with self._session.get(
                 URL(self._root + path, encoded=True), allow_redirects=False, proxy=self._proxy
             ) as response:
-                return Answer(response.status, response.headers, await _read(response))
+                return Answer(response.status, response.headers, await _read(response), self._secret)
         except aiohttp.ClientConnectorCertificateError as error:
             raise ApiUnreachable(f"{self._root}: the certificate is refused: {error.certificate_error}") from None
         except TimeoutError:
             raise NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds") from None
-        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
-            raise NoAnswer("connection", f"{type(error).__name__}: {error}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            message = f"{type(error).__name__}: {error}".replace(self._secret, "***")
+            raise NoAnswer("connection", message) from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     parts: list[bytes] = []
     size = 0
+    most = LARGEST_BODY_BYTES if response.status == 200 else _LARGEST_ERROR_BYTES
     async for part in response.content.iter_any():
-        size += len(part)
-        if size > LARGEST_BODY_BYTES:
-            response.close()
-            raise BodyTooLarge(response.status, response.headers)
         parts.append(part)
+        size += len(part)
+        if size > most:
+            response.close()
+            if response.status == 200:
+                raise BodyTooLarge(response.status, response.headers)
+            break
     return b"".join(parts)
 
 

@@ -38,6 +38,12 @@ LARGEST_CHUNK = 20_000
 _BATCH_ROWS = 1_000
 # Calls that wait between attempts hold no place among those in flight, up to this many.
 _MOST_SLEEPING = 1_000
+# While nothing but faults comes no further call is dragged into it; but so many calls that fail for good, at the head
+# of a list, must not keep the rest from being asked for.
+_FEWEST_FAULTS_IN_A_ROW = 16
+# How often a call that was answered before is asked for, to tell whether the API is alive, and the pause between.
+_SIGNS_OF_LIFE = 2
+_SIGN_OF_LIFE_PAUSE_SECONDS = 1.0
 
 
 @dataclass
@@ -113,7 +119,7 @@ class Fetch:
         self._faults_in_a_row = 0
         self._last_usable_at = time.monotonic()
         self._usable_id: str | None = None
-        self._stopping = threading.Event()
+        self._stopping = False
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
         self._probing = asyncio.Lock()
@@ -130,7 +136,7 @@ class Fetch:
 
     def stop(self) -> None:
         """Stop asking, at once; what has come can still be taken. Safe in a signal handler."""
-        self._stopping.set()
+        self._stopping = True
         self._wake()
 
     def take(self, timeout_seconds: float | None = None) -> Chunk | None:
@@ -192,7 +198,7 @@ class Fetch:
 
     @property
     def _over(self) -> bool:
-        return self._stopping.is_set() or self.failure is not None
+        return self._stopping or self.failure is not None
 
     def _may_open(self) -> bool:
         in_flight = self._open - self._sleeping
@@ -200,8 +206,7 @@ class Fetch:
             self._open + self._size + self._taken < 2 * self._chunk_size
             and in_flight < self._concurrency.limit
             and self._sleeping < _MOST_SLEEPING
-            # while nothing but faults comes, no further call is dragged into it
-            and (self._faults_in_a_row < self._concurrency.limit or not self._open)
+            and (self._faults_in_a_row < max(self._concurrency.limit, _FEWEST_FAULTS_IN_A_ROW) or not self._open)
         )
 
     async def _fetch_one(self, call_id: str) -> None:
@@ -247,12 +252,13 @@ class Fetch:
         Raises:
             TokenRefused, ApiUnreachable: the run can't go on.
         """
-        began = time.monotonic()
         attempts = 0
+        asked_at = 0.0
 
         async def attempt() -> CallRow | CallError:
-            nonlocal attempts
+            nonlocal attempts, asked_at
             attempts += 1
+            asked_at = time.monotonic()
             return await self._attempt(call_id, attempts)
 
         async def sleep(seconds: float) -> None:
@@ -276,7 +282,7 @@ class Fetch:
                     before_sleep=self._count_retry,
                 )
         except Fault as fault:
-            if not await self._api_is_alive(began):
+            if not await self._api_is_alive(asked_at):
                 raise ApiUnreachable(
                     f"nothing answered usably for {self._settings.retry_seconds:g} seconds; the last: "
                     f"{_describe(fault)}"
@@ -340,15 +346,18 @@ class Fetch:
     async def _api_is_alive(self, since: float) -> bool:
         """Whether one call is at fault rather than the API: another was answered since, or is when asked again."""
         async with self._probing:
-            if self._last_usable_at > since:
-                return True
-            if self._usable_id is None:
-                return False
-            try:
-                await self._attempt(self._usable_id, 1)
-            except Fault:
-                return False
-            return True
+            for sign in range(_SIGNS_OF_LIFE):
+                if self._last_usable_at > since:
+                    return True
+                if self._usable_id is None:
+                    return False
+                if sign:
+                    await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
+                try:
+                    await self._attempt(self._usable_id, 1)
+                except Fault as fault:
+                    logger.debug("no sign of life: %s", _describe(fault))
+            return self._last_usable_at > since
 
 
 def _now() -> datetime:
