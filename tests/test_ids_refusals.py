@@ -367,3 +367,15 @@ def test_a_query_changes_nothing_in_postgresql(postgres_server: str) -> None:
         list(query_ids(url, "SELECT id FROM nowhere"))
     with pytest.raises(BadIds, match="holds float"):
         list(query_ids(url, "SELECT 1.5::float8"))
+
+
+def test_a_closed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(BadIds, match="standard input: closed; give the list by its path"):
+        read_ids([], ["-"])
+
+
+def test_many_columns_are_listed_only_in_part(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(f"column{n}" for n in range(500)) + "\n")
+    with pytest.raises(BadIds, match="'column19' and 480 more; name the one with the ids by --id-column"):
+        read_ids([], [str(tmp_path / "a.csv")])

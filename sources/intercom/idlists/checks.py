@@ -81,8 +81,6 @@ def _utf8(value: bytes | str | None) -> str | None:
 
 def shown(value: object) -> str:
     """A value for a message: quoted, control characters spelled out, shortened."""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, str) and len(value) > _SHOWN_CHARACTERS:
         return repr(value[:_SHOWN_CHARACTERS]) + "…"
     return repr(value)

@@ -55,7 +55,9 @@ def opened(location: str, format_name: str | None, stdin: BinaryIO | None) -> It
 def _fetched(location: str, copy: Path, name: str, stdin: BinaryIO | None) -> Path:
     """The file itself, or a copy of what can be read only once."""
     if location == STANDARD_INPUT:
-        _spool(sys.stdin.buffer if stdin is None else stdin, copy, name)
+        if stdin is None and sys.stdin is None:
+            raise BadIds(f"{name}: closed; give the list by its path")
+        _spool(stdin or sys.stdin.buffer, copy, name)
         return copy
     if "://" in location:
         download(location, copy, name)
