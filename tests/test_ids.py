@@ -246,14 +246,10 @@ def test_a_heading_alone_is_an_empty_list() -> None:
         assert ids_of(content, "csv") == []
 
 
-NO_WIDTH = (
-    "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-)
+NO_WIDTH = "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 lines_of_text = st.lists(
-    st.text(
-        st.sampled_from("0123456789abc.é-/?#%\\ \t\x00\x1c\x85\xa0\u2028\u200b\ufeff\"',;{}[]"), max_size=8
-    )
-    | st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=140)
+    st.text(st.sampled_from("0123456789abc.é-/?#%\\ \t\x00\x1c\x85\xa0\u2028\u200b\ufeff\"',;{}[]"), max_size=8)
+    | st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=140)
 )
 
 
@@ -289,10 +285,9 @@ def test_any_lines_give_exactly_the_valid_trimmed_ids_in_order(lines: list[str])
 def test_no_bytes_raise_anything_but_bad_ids(content: bytes, format_name: str) -> None:
     try:
         found = read(content, format_name, bad="skip", header=False)
-    except BadIds as refused:
-        assert str(refused).isprintable()
-    else:
-        assert all(expected_of(str(call_id)) == call_id for call_id in found.ids.to_pylist())
+    except BadIds:
+        return
+    assert all(expected_of(str(call_id)) == call_id for call_id in found.ids.to_pylist())
 
 
 def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,10 +48,10 @@ class IdList:
 
 
 def read_ids(
-    arguments: Iterable[str | int],
+    arguments: Iterable[str | int | None],
     locations: Sequence[str],
     *,
-    format: str | None = None,
+    format: str | None = None,  # noqa: A002  as the option is called
     column: str | None = None,
     header: bool = True,
     bad: Literal["refuse", "skip"] = "refuse",
@@ -98,15 +98,13 @@ def unite(
     return union.result(bad)
 
 
-def _argument_cells(arguments: Iterable[str | int]) -> Iterator[Cells]:
+def _argument_cells(arguments: Iterable[str | int | None]) -> Iterator[Cells]:
     """The ids given one by one, batch by batch; their rows are their places among the arguments."""
     remaining = enumerate(arguments, 1)
     while batch := list(islice(remaining, BATCH_ROWS)):
         fit = [(row, value) for row, value in batch if _is_given_id(value)]
         faults = [
-            Fault(row, str(value), "neither text nor an integer")
-            for row, value in batch
-            if not _is_given_id(value)
+            Fault(row, str(value), "neither text nor an integer") for row, value in batch if not _is_given_id(value)
         ]
         texts = [None if value is None else str(value) for _, value in fit]
         yield Cells(text_array(texts), [row for row, _ in fit], _argument_places, faults)
@@ -117,11 +115,7 @@ def _argument_places(rows: Sequence[int]) -> list[str]:
 
 
 def _is_given_id(value: object) -> bool:
-    return (
-        value is None
-        or isinstance(value, str)
-        or (isinstance(value, Integral) and not isinstance(value, bool))
-    )
+    return value is None or isinstance(value, str) or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Cells]:
@@ -202,9 +196,7 @@ class _Union:
         self._distinct = cast(pa.StringArray, gathered.unique())
         self._gathered, self._gathered_rows = [], 0
 
-    def _note(
-        self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray
-    ) -> None:
+    def _note(self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray) -> None:
         """Counts what can't be an id, and describes it while few are described."""
         self._skipped += len(cells.faults) + len(broken) + bad.true_count
         few = _NAMED - len(self._bad)

@@ -22,9 +22,7 @@ def position(names: Sequence[str], wanted: str | None, origin: str) -> int:
     tidy = [trim(name) for name in names]
     for candidate in USUAL_NAMES if wanted is None else (trim(wanted),):
         if tidy.count(candidate) > 1:
-            raise BadIds(
-                f"{origin}: the column {shown(candidate)} is there twice; rename or remove one of them"
-            )
+            raise BadIds(f"{origin}: the column {shown(candidate)} is there twice; rename or remove one of them")
         if candidate in tidy:
             return tidy.index(candidate)
     if wanted is None and len(tidy) == 1:

@@ -114,9 +114,7 @@ def _numbered(fields: int, column: str | None, place: str) -> int:
         return 0
     if column is not None and column.isdecimal() and 1 <= int(column) <= fields:
         return int(column) - 1
-    raise BadIds(
-        f"{place}: {fields} columns and no heading; say which holds the ids by --id-column 1 to {fields}"
-    )
+    raise BadIds(f"{place}: {fields} columns and no heading; say which holds the ids by --id-column 1 to {fields}")
 
 
 def _refuse_lost_id(heading: str, column: str | None, place: str) -> None:
@@ -190,7 +188,7 @@ def _cells(
 
 def _places(file: ListFile, delimiter: str, rows: Sequence[int]) -> list[str]:
     """The lines on which these records begin, found by reading the list again."""
-    begins = {row: "" for row in rows}
+    begins = dict.fromkeys(rows, "")
     with _records(file, delimiter) as records:
         line = 1
         for row in range(1, max(begins) + 1):
@@ -202,7 +200,7 @@ def _places(file: ListFile, delimiter: str, rows: Sequence[int]) -> list[str]:
 
 
 def _refuse_open_quote(file: ListFile, delimiter: str) -> None:
-    """pyarrow closes a quote that the end of the file leaves open: a list cut there would lose part of an id."""
+    """Refuses what pyarrow takes as whole: a quote left open at the end, where a cut list loses part of an id."""
     quotes = 0
     with file.open_text() as stream:
         while block := stream.read(LINE_BYTES):

@@ -49,9 +49,7 @@ def disguise(head: bytes, format_name: str) -> tuple[str, str] | None:
         if pattern.match(head):
             return looks, "fetch or save the list itself"
     if format_name == "parquet":
-        return (
-            "text" if head.isascii() else "something else"
-        ) if head else "an empty file", "name it by what it is"
+        return ("text" if head.isascii() else "something else") if head else "an empty file", "name it by what it is"
     if format_name in ("txt", "csv", "tsv") and _JSON.match(head):
         return (
             "JSON",

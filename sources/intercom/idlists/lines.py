@@ -28,11 +28,7 @@ def cells(file: ListFile) -> Iterator[Cells]:
         lines = block.split(b"\n")
         rows: Sequence[int] = range(first, first + len(lines))
         if b"#" in block:
-            kept = [
-                (row, line)
-                for row, line in zip(rows, map(_uncommented, lines), strict=True)
-                if line is not None
-            ]
+            kept = [(row, line) for row, line in zip(rows, map(_uncommented, lines), strict=True) if line is not None]
             rows, lines = [row for row, _ in kept], [line for _, line in kept]
         if not begun and block.strip():
             begun = _refuse_heading(file.name, rows, lines)

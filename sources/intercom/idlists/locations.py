@@ -106,7 +106,5 @@ def _spool(stream: BinaryIO, copy: Path, name: str) -> None:
         while block := stream.read(min(_COPY_BYTES, left + 1)):
             left -= len(block)
             if left < 0:
-                raise BadIds(
-                    f"{name}: more than {UNPACKED_BYTES >> 30} GiB, which no list of ids is; split it"
-                )
+                raise BadIds(f"{name}: more than {UNPACKED_BYTES >> 30} GiB, which no list of ids is; split it")
             file.write(block)

@@ -36,9 +36,7 @@ def query_ids(url: str, query: str) -> Iterator[pa.StringArray | pa.BinaryArray]
     try:
         address = sqlalchemy.make_url(url)
     except ArgumentError as error:
-        raise ConfigurationError(
-            "--ids-db is no URL of a database, such as postgresql://user@host/db"
-        ) from error
+        raise ConfigurationError("--ids-db is no URL of a database, such as postgresql://user@host/db") from error
     if address.drivername in ("postgres", "postgresql"):
         # The driver of the extra; SQLAlchemy's own default changed between 2.0 and 2.1.
         address = address.set(drivername="postgresql+psycopg2")
@@ -87,6 +85,4 @@ def _text(value: object, origin: str) -> str | None:
         return str(value)
     if isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0:
         return str(value)
-    raise BadIds(
-        f"{origin} holds {type(value).__name__} ({shown(value)}), neither text nor integers; cast it to text"
-    )
+    raise BadIds(f"{origin} holds {type(value).__name__} ({shown(value)}), neither text nor integers; cast it to text")

@@ -48,9 +48,7 @@ def download(url: str, copy: Path, name: str) -> None:
     except ImportError as error:
         raise ConfigurationError(f"{name}: {_install(scheme, error)}") from error
     except ValueError as error:
-        raise ConfigurationError(
-            f"{name}: no driver reads {scheme}:// ({error}); download the list first"
-        ) from error
+        raise ConfigurationError(f"{name}: no driver reads {scheme}:// ({error}); download the list first") from error
     try:
         filesystem.get_file(path, str(copy), callback=_bounds(name))
     except BadIds:
@@ -93,9 +91,7 @@ def _bounds(name: str) -> Any:
             if self.value > DOWNLOAD_BYTES:
                 raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 20} MiB; download it and split it")
             if seconds > _SLOWEST_AFTER_SECONDS and self.value < seconds * _SLOWEST_BYTES_PER_SECOND:
-                raise BadIds(
-                    f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first"
-                )
+                raise BadIds(f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first")
 
     return Bounds()
 

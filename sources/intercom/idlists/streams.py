@@ -49,9 +49,7 @@ class _Bounded(io.RawIOBase):
         block: bytes = self._stream.read(None if size < 0 else size)
         self._unpacked_bytes += len(block)
         ratio = self._unpacked_bytes / max(self._packed_bytes, 1)
-        if self._unpacked_bytes > UNPACKED_BYTES or (
-            self._unpacked_bytes > _RATIO_FROM_BYTES and ratio > _RATIO
-        ):
+        if self._unpacked_bytes > UNPACKED_BYTES or (self._unpacked_bytes > _RATIO_FROM_BYTES and ratio > _RATIO):
             raise BadIds(
                 f"{self._name}: unpacks to more than {self._unpacked_bytes >> 20} MiB ({ratio:.0f} times its size), "
                 "which no list of ids does; unpack and look at it, or split it"
@@ -94,9 +92,7 @@ class ListFile:
         if self.compression:
             with open(self.path, "rb") as packed:
                 if not packed.read(4).startswith(MAGIC[self.compression]):
-                    raise BadIds(
-                        f"{self.name}: not {self.compression}, whatever its name says; name it by what it is"
-                    )
+                    raise BadIds(f"{self.name}: not {self.compression}, whatever its name says; name it by what it is")
             if self.format == "parquet":
                 raise BadIds(f"{self.name}: Parquet packs itself; unpack it and give the .parquet")
         if found := disguise(self.head.removeprefix(_UTF8_MARK), self.format):
@@ -115,7 +111,7 @@ class ListFile:
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines of the text, about 1 MiB of them at a time, each with the number of its first line.
 
-        Between the lines of a block is one `\\n`, whatever the file's line ends are; after the last there is none.
+        Between the lines of a block is one LF, whatever the file's line ends are; after the last there is none.
 
         Raises:
             BadIds: a line is longer than 1 MiB.
