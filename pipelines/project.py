@@ -42,6 +42,8 @@ def register_defaults(project: Path) -> None:
             # the command answers Ctrl-C and SIGTERM itself: it stops asking and loads what has come
             "intercept_signals": False,
         },
+        # this pipeline keeps no state at the destination, so there is none to ask for at each start
+        "restore_from_destination": False,
         "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
         "load": {"delete_completed_jobs": True, "truncate_staging_dataset": True},
         "destination": {"duckdb": {"credentials": str(project / DUCKDB_FILE)}},

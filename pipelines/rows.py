@@ -16,6 +16,8 @@ _IDS_A_QUERY = 500
 
 def rows_back(pipeline: dlt.Pipeline, call_ids: Sequence[str], deleted_at: datetime | None) -> Iterator[pa.RecordBatch]:
     """The rows of these calls as they are there, but for `_deleted_at`."""
+    if not call_ids:
+        return
     with pipeline.sql_client() as client:
         dialect = client.capabilities.sqlglot_dialect
         table = exp.to_table(client.make_qualified_table_name("calls"), dialect=dialect)
