@@ -10,7 +10,7 @@ probes, and its answer lets the rest follow. The end is reckoned on the monotoni
 which never runs ahead of the server's clock, so that no probe is early; if one is all the same, the margin
 grows by what it taught. A 429 stops everyone until the window's end or `Retry-After`, or for growing, jittered
 pauses when it tells neither; then, again, one request probes. Headers that are missing or can't be true hold
-nothing up for more than a minute.
+nothing up for much more than a minute.
 """
 
 from __future__ import annotations

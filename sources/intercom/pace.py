@@ -13,12 +13,14 @@ from .rate_headers import LONGEST_WAIT_SECONDS, HeaderReader
 DEFAULT_WINDOW_SECONDS = 10.0  # Intercom, "Rate limiting": a minute's budget comes in windows of ten seconds
 
 _FIRST_MARGIN_SECONDS = 0.1
+_LARGEST_MARGIN_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 1.0
 _PROBE_PATIENCE_SECONDS = 2.0
 _PART_OF_WINDOW_TO_SPEND_IN = 0.6
 _CAUTION_BESIDE_OTHERS = 1.6
 _SPARE_BESIDE_OTHERS = 0.01
 _OTHERS_KEPT = 0.75
+_MOST_OTHERS_EXPECTED = 4.0
 
 
 @dataclass(slots=True)
@@ -31,7 +33,8 @@ class _Window:
     turns_at: float  # monotonic
     remaining: int
     first_remaining: int
-    others_per_own: float  # requests of others for each of ours
+    expected_others: float  # requests of others for each of ours, by the windows before
+    others_per_own: float
     own: int = 1
     others_per_trip: float = 0.0  # requests of others while one of ours is under way
     marked_own: int = 1
@@ -65,14 +68,17 @@ class _Window:
         return ahead + _CAUTION_BESIDE_OTHERS * others <= room
 
     def next_others_per_own(self, in_flight: int) -> float:
-        """What to expect of others in the next window: less bit by bit, should they have gone."""
+        """What to expect of others in the next window: less bit by bit, should they be going."""
         surely = max(0, self.others() - in_flight) / self.own
         expected = max(surely, self.others_per_own / 2)
-        return expected if expected > 0.01 else 0.0
+        return min(expected, _MOST_OTHERS_EXPECTED) if expected > 0.01 else 0.0
 
     def _watch_others(self, in_flight: int) -> None:
         others = self.others()
-        if self.others_per_own or others > in_flight / 2:
+        if others <= 0:  # surely none yet, and after a tenth of the window none are to be expected
+            self.others_per_own = self.expected_others if self.own <= self.limit / 10 else 0.0
+            self.others_per_trip = 0.0
+        elif self.others_per_own or others > in_flight / 2:
             self.others_per_own = max(others / self.own, self.others_per_own / 2)
             # Much of what was before is kept: after a stop the others begin again, as we do.
             self.others_per_trip = max(others - self.marked_others, _OTHERS_KEPT * self.others_per_trip)
@@ -261,6 +267,7 @@ class Pace:
         if old is not None and old.reset is not None and reset is not None:
             self._learn_from_turn(old, reset - old.reset)
         self._window_is_assumed = False
+        expected_others = 0.0 if old is None else old.next_others_per_own(self.in_flight)
         self._window = _Window(
             limit=limit,
             own_limit=self._own_limit(limit),
@@ -269,7 +276,8 @@ class Pace:
             remaining=remaining,
             # What was used before the first answer of all may be long ago.
             first_remaining=remaining if old is None else limit - 1,
-            others_per_own=0.0 if old is None else old.next_others_per_own(self.in_flight),
+            expected_others=expected_others,
+            others_per_own=expected_others,
         )
         self._let_follow()
         self.waits += 1
@@ -278,7 +286,7 @@ class Pace:
     def _learn_from_turn(self, old: _Window, length: float) -> None:
         if self._early_probes:
             needed = self._probed_at - old.turns_at
-            self._margin_seconds = min(self.window_seconds, max(self._margin_seconds, needed))
+            self._margin_seconds = min(_LARGEST_MARGIN_SECONDS, max(self._margin_seconds, needed))
         if length <= LONGEST_WAIT_SECONDS:
             self._lengths.append(max(1.0, length))
             # Windows in which nothing was asked make the distance longer, never shorter.
