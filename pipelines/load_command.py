@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
 
 from sources.intercom.errors import BadIds
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
@@ -54,9 +53,9 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         logger.info("loading into %s, dataset %s", target.location, target.dataset)
         with target.locked():
             run.prepare()
-            console = Console(stderr=True, highlight=False)
-            logger.info("%s ids: %s already loaded, %s to fetch", *_shown(len(ids.ids), summary.already_loaded, run.to_ask))
-            run.run(watcher("none" if request.quiet else request.progress, run.to_ask, console))
+            counts = _shown(summary.requested, summary.already_loaded, run.to_ask)
+            logger.info("%s ids: %s already loaded, %s to fetch", *counts)
+            run.run(watcher("none" if request.quiet else request.progress, run.to_ask))
     _tell_end(summary, target)
     return summary.as_json()
 
@@ -102,9 +101,9 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
         *_shown(summary.requested, summary.already_loaded, summary.missing, run.to_ask, run.to_ask),
         f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
     )
-    counts = {name: getattr(summary, name) for name in ("requested", "duplicates", "blank", "skipped", "already_loaded")}
+    counted = ("requested", "duplicates", "blank", "skipped", "already_loaded")
     return {
-        **counts,
+        **{name: getattr(summary, name) for name in counted},
         "to_fetch": run.to_ask,
         "requests": run.to_ask,
         "minutes": round(run.to_ask / REQUESTS_A_MINUTE, 4),
@@ -115,7 +114,8 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
 
 
 def _tell_end(summary: Summary, target: Target) -> None:
-    parts = [f"{getattr(summary, name):,} {name.replace('_', ' ')}" for name in ("missing", "failed", "already_loaded", "not_reached") if getattr(summary, name)]
+    also = {name: getattr(summary, name) for name in ("missing", "failed", "already_loaded", "not_reached")}
+    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in also.items() if count]
     logger.info(
         "loaded %s calls into %s in %.1f s%s",
         f"{summary.loaded:,}",

@@ -48,7 +48,7 @@ def intercom(
         BadIds, ConfigurationError: before anything is requested.
         TokenRefused, ApiUnreachable: while extracting; dlt wraps them in `PipelineStepFailed`.
     """
-    listed = read_ids([str(call_id) if isinstance(call_id, int) else call_id for call_id in ids], [])
+    listed = read_ids(ids, [])
     settings = resolve_settings(access_token)
     answers = _Answers(Plan(listed.ids, refresh, settings.settle_hours), settings, workers)
     answers.calls = calls_resource(answers.of("calls"))
