@@ -42,9 +42,15 @@ class Guard:
             len(self.vanished) >= ENOUGH and len(self.vanished) > LARGEST_SHARE * self._loaded
         )
 
-    def doubted(self) -> list[ErrorRow]:
-        """The rows of the calls in doubt, without Intercom's code: so they count as failed, and are asked again."""
-        return [row._replace(code=None) for row in (*self.vanished, *self._never_loaded)]
+    def doubting(self, errors: Sequence[ErrorRow]) -> list[ErrorRow]:
+        """The last chunk's rows; where the guard speaks, with those of every call in doubt instead of their own.
+
+        These are without Intercom's code: so they count as failed, and are asked again.
+        """
+        if not self.speaks:
+            return list(errors)
+        doubted = {row.call_id: row._replace(code=None) for row in (*self.vanished, *self._never_loaded)}
+        return [*(row for row in errors if row.call_id not in doubted), *doubted.values()]
 
 
 def _was_missing(before: Known | None) -> bool:

@@ -82,11 +82,14 @@ class Run:
     def prepare(self) -> None:
         """Finish what an interrupted load left behind, then ask the destination what is there.
 
+        A dry run, which holds no lock, leaves it alone: it may be another load's package, just at work.
+
         Raises:
             DestinationFailed, UsageError
         """
         with explained(self._target.destination):
-            self._wait_for_file(self._finish_pending)
+            if not self._request.dry_run:
+                self._wait_for_file(self._finish_pending)
             if not self._target.is_new:
                 self._wait_for_file(lambda: self.plan.ask(self._target.pipeline))
         self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing
@@ -148,7 +151,7 @@ class Run:
             calls += self._undeleted(reconciled)
             if is_last:
                 calls += self._deleted(failure)
-                errors += self._guard.doubted() if self._guard.speaks else []
+                errors = self._guard.doubting(errors)
                 self._close(summary, failure)
             finished_at = datetime.now(UTC) if is_last else None
             self._run_pipeline(
@@ -163,14 +166,14 @@ class Run:
     def _undeleted(self, reconciled: Reconciled) -> Iterator[pa.RecordBatch]:
         """Rows marked deleted whose call answered 200, if with an older answer than the row's."""
         back = [call_id for call_id in reconciled.stale if reconciled.known[call_id].state == "deleted"]
-        return rows_back(self._target.pipeline, back, deleted_at=None)
+        return rows_back(self._target.pipeline, dict.fromkeys(back))
 
     def _deleted(self, failure: BaseException | None) -> Iterator[pa.RecordBatch]:
         """Loaded calls that answered 404, marked so; a run that was cut short leaves the decision to the next."""
         if failure is not None or self._interruption.signal or self._guard.speaks:
             return iter(())
-        call_ids = [row.call_id for row in self._guard.vanished]
-        return rows_back(self._target.pipeline, call_ids, deleted_at=datetime.now(UTC))
+        deleted_at = {row.call_id: row.first_failed_at for row in self._guard.vanished}
+        return rows_back(self._target.pipeline, deleted_at)
 
     def _close(self, summary: Summary, failure: BaseException | None) -> None:
         if failure is not None:

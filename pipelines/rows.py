@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import dlt
@@ -14,8 +14,9 @@ from sources.intercom.calls import SCHEMA
 _IDS_A_QUERY = 500
 
 
-def rows_back(pipeline: dlt.Pipeline, call_ids: Sequence[str], deleted_at: datetime | None) -> Iterator[pa.RecordBatch]:
-    """The rows of these calls as they are there, but for `_deleted_at`."""
+def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None]) -> Iterator[pa.RecordBatch]:
+    """The rows of these calls as they are there, but for `_deleted_at`, which is given by id."""
+    call_ids = list(deleted_at)
     if not call_ids:
         return
     with pipeline.sql_client() as client:
@@ -32,7 +33,7 @@ def rows_back(pipeline: dlt.Pipeline, call_ids: Sequence[str], deleted_at: datet
                 yield _batch(rows, deleted_at)
 
 
-def _batch(rows: Sequence[Sequence[object]], deleted_at: datetime | None) -> pa.RecordBatch:
+def _batch(rows: Sequence[Sequence[object]], deleted_at: Mapping[str, datetime | None]) -> pa.RecordBatch:
     values = dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True))
-    values["_deleted_at"] = (deleted_at,) * len(rows)
+    values["_deleted_at"] = tuple(deleted_at[str(call_id)] for call_id in values["id"])
     return pa.RecordBatch.from_arrays([pa.array(values[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
