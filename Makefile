@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
 INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
-CODE := sources pipelines sandbox tests benchmarks
+CODE := sources pipelines sandbox tests $(wildcard benchmarks)
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
 # went, it is made anew.
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint format lock clean anew
+.PHONY: help setup demo test lint format lock clean anew
 
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
@@ -25,11 +25,8 @@ setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and Postg
 demo: $(VENV)/runtime ## loads sample calls from a local stand-in of the API into DuckDB
 	@$(BIN)/intercom-calls demo
 
-test: $(VENV)/dev ## passes the tests; ARGS='-k words' for some of them
-	@$(BIN)/python -m pytest -n auto $(ARGS)
-
-coverage: $(VENV)/dev ## passes the tests and says which branches none of them took
-	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
+test: $(VENV)/dev ## passes the tests; ARGS='-k words': those; CI=1: and branch coverage
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(if $(CI),--cov) $(ARGS)
 
 lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)
@@ -63,7 +60,7 @@ anew:
 FITS := import sys; print("%d.%d.%d" % sys.version_info[:3]); sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
 $(VENV)/made-in:
-	@for python in $(PYTHONS); do \
+	@fits=; unfit=; for python in $(PYTHONS); do \
 	  version=$$("$$python" -c '$(FITS)' 2>/dev/null) && fits=yes && break; \
 	  [ -z "$$version" ] || unfit="$$unfit, $$python is $$version"; \
 	done; \
@@ -74,7 +71,7 @@ $(VENV)/made-in:
 	echo "Setting up .venv with Python $$version (once; a minute or so) ..." >&2; \
 	rm -rf $(VENV); \
 	$(if $(UV),uv venv --quiet --python "$$(command -v "$$python")","$$python" -m venv) $(VENV)
-	@pwd > $@
+	@pwd -P > $@
 
 $(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
 	@$(INSTALL) --require-hashes -r requirements/runtime.lock
