@@ -25,7 +25,7 @@ from .request import LoadRequest
 
 logger = logging.getLogger("intercom_calls")
 
-TOKEN = "demo-token"
+TOKEN = "demo-token"  # noqa: S105  the stand-in's, no secret
 # The newest calls of a workspace, about a month of them, and fewer than a rate-limit window allows.
 WORKSPACE_CALLS = 20_000
 CALLS = 1_500
@@ -40,6 +40,8 @@ def run(folder: Path, progress: Style) -> int:
 
     Args:
         folder: the demo's project; made where it is not there. What an earlier demo loaded is not asked for again.
+
+        progress: as of `load`.
 
     Returns:
         The exit code, as of `load`.
@@ -61,7 +63,8 @@ def run(folder: Path, progress: Style) -> int:
         )  # fmt: skip
         project.enter(str(folder))
         summary = Summary(destination="duckdb", dataset="intercom")
-        run_load(LoadRequest(locations=(str(folder / IDS_FILE),), project=str(folder), progress=progress), folder, summary)
+        request = LoadRequest(locations=(str(folder / IDS_FILE),), project=str(folder), progress=progress)
+        run_load(request, folder, summary)
     if summary.exit_code != ExitCode.DONE:
         return summary.exit_code
     console = Console(highlight=False)
@@ -78,7 +81,7 @@ def run(folder: Path, progress: Style) -> int:
 @contextmanager
 def _stand_in() -> Iterator[str]:
     """The stand-in's address, while it runs; it ends with its standard input, so that it can't outlive the demo."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603  our own program
         [*_sandbox(), "--latency", str(LATENCY_SECONDS), "--token", TOKEN, "--config", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -105,13 +108,15 @@ def _sandbox() -> list[str]:
 
 
 def _write_ids(file: Path) -> None:
-    listed = subprocess.run([*_sandbox(), "ids"], stdout=subprocess.PIPE, text=True, check=True)
+    listed = subprocess.run([*_sandbox(), "ids"], stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     newest = listed.stdout.split()[-CALLS:]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("call_id\n" + "\n".join(newest) + "\n")
     except OSError as error:
-        raise DestinationFailed(f"{file} can't be written: {error.strerror}; pass --project with another folder") from None
+        raise DestinationFailed(
+            f"{file} can't be written: {error.strerror}; pass --project with another folder"
+        ) from None
 
 
 def _only_for_the_demo(folder: Path, url: str) -> None:

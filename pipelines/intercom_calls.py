@@ -93,8 +93,48 @@ def load(**options: Any) -> None:
     sys.exit(summary.exit_code)
 
 
+_destination = option("Where", "--destination", metavar="NAME", default="duckdb", show_default=True,
+                      help="a dlt destination that answers SQL")  # fmt: skip
+_dataset = option("Where", "--dataset", metavar="NAME", default="intercom", show_default=True,
+                  help="one dataset holds one workspace")  # fmt: skip
+_project = option("Where", "--project", metavar="DIR", help=_PROJECT_HELP)
+
+
+@main.command(cls=GroupedCommand, example=CHECK_EXAMPLE)
+@_destination
+@_dataset
+@_project
+def check(destination: str, dataset: str, project: str | None) -> None:
+    """Try token, region, API version and destination: a line for each, with the mend where one is wrong.
+
+    It costs one request and leaves nothing behind.
+    """
+    _set_up_logging(0)
+    with _one_line_errors():
+        _enter(project)
+        from .check import run
+
+        sys.exit(run(destination, dataset))
+
+
+@main.command(cls=GroupedCommand, example=STATUS_EXAMPLE)
+@_destination
+@_dataset
+@_project
+@option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout")
+def status(destination: str, dataset: str, project: str | None, as_json: bool) -> None:
+    """Show what is loaded: calls, how fresh they are, what failed and the mend, the last runs."""
+    _set_up_logging(0)
+    with _one_line_errors():
+        _enter(project)
+        from .status import run
+
+        run(destination, dataset, as_json=as_json)
+
+
 @main.command(cls=GroupedCommand, example=DEMO_EXAMPLE)
-@option("Where to", "--project", metavar="DIR", default="demo", show_default=True, help="a folder of the demo's own; made where it is not there")
+@option("Where to", "--project", metavar="DIR", default="demo", show_default=True,
+        help="a folder of the demo's own; made where it is not there")  # fmt: skip
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
         help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
 def demo(**options: Any) -> None:
@@ -107,6 +147,10 @@ def demo(**options: Any) -> None:
         from .demo import run
 
         sys.exit(run(Path(options["project"]).expanduser().resolve(), options["progress"]))
+
+
+def _enter(folder: str | None) -> None:
+    project.register_defaults(project.enter(folder))
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def show_answers(database: Database, console: Console) -> None:
     if not days:
         console.print("no calls are loaded yet, so there is nothing to answer")
         return
-    _show_bars("Calls a day (the last 14 days with calls, UTC)", [(_day(day), calls) for day, calls, _ in reversed(days)], console)
+    counts = [(_day(day), calls) for day, calls, _ in reversed(days)]
+    _show_bars("Calls a day (the last 14 days with calls, UTC)", counts, console)
     facts = Table(title="Answered, and how fast", title_justify="left", show_header=True)
     for heading in ("direction", "calls", "answered", "median time to answer", "nine in ten within"):
         facts.add_column(heading, justify="left" if heading == "direction" else "right")
@@ -69,7 +70,8 @@ def show_answers(database: Database, console: Console) -> None:
         facts.add_row(direction or "not told", f"{calls:,}", f"{percent:.1f} %", _seconds(median), _seconds(p90))
     _show(facts, console)
     hours = database.execute(BUSIEST_HOURS).fetchall()
-    _show_bars("Busiest hours (UTC)", [(f"{hour:02}:00 to {hour + 1:02}:00", calls) for hour, calls in hours], console)
+    counts = [(f"{hour:02}:00 to {hour + 1:02}:00", calls) for hour, calls in hours]
+    _show_bars("Busiest hours (UTC)", counts, console)
 
 
 def _show_bars(title: str, rows: Sequence[tuple[str, int]], console: Console) -> None:

@@ -1,0 +1,162 @@
+"""The command `check`: one request to the API, one transaction on the destination that is rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from dlt.destinations.sql_client import SqlClientBase
+from rich.console import Console
+
+from sources.intercom.answers import read_error
+from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer
+from sources.intercom.errors import ApiUnreachable, ConfigurationError
+from sources.intercom.settings import Settings, resolve_settings
+
+from .dataset import Dataset
+from .outcome import DestinationFailed, ExitCode, RunStopped, printable
+
+# Intercom's ids begin at 1: a 404 in Intercom's own words is the answer that proves everything.
+NO_CALL = "0"
+_VERDICTS = {None: ("?", "yellow"), ExitCode.DONE: ("ok", "green")}
+_CHECK_TABLE = "_intercom_calls_check"
+
+
+class Finding(NamedTuple):
+    """One line of the report; `exit_code` is None where the subject could not be judged."""
+
+    subject: str
+    exit_code: ExitCode | None
+    text: str
+
+
+def run(destination: str, dataset: str) -> ExitCode:
+    """Print what is right and what is wrong to stdout; the first thing that is wrong gives the exit code.
+
+    Raises:
+        ConfigurationError: `[sources.intercom]` can't be read.
+    """
+    settings = resolve_settings()
+    findings = [*asyncio.run(_check_api(settings)), _check_destination(destination, dataset, settings)]
+    console = Console(highlight=False, markup=False)
+    for finding in findings:
+        verdict, style = _VERDICTS.get(finding.exit_code, ("wrong", "red"))
+        console.print(f"{verdict:6}", style=style, end="")
+        console.print(f"{finding.subject:12} {printable(finding.text)}", soft_wrap=True)
+    return next((finding.exit_code for finding in findings if finding.exit_code), ExitCode.DONE)
+
+
+async def _check_api(settings: Settings) -> list[Finding]:
+    where = settings.url + ("" if settings.base_url else f" (region {settings.region})")
+    try:
+        async with CallsApi(settings) as api:
+            answer = await api.get_call(NO_CALL)
+    except ConfigurationError as error:
+        return [_unknown("API", f"{where}: not asked"), Finding("token", ExitCode.USAGE, str(error))]
+    except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
+        reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
+        return [Finding("API", ExitCode.FAILED, f"{reason}; {_mend(error)}"), *_not_judged()]
+    return list(_judge(answer, where, settings))
+
+
+def _judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
+    error = read_error(answer)
+    told = f"HTTP {answer.status}" + (f", {error.message}" if error.message else "")
+    api, token = _ok("API", where), _ok("token", "accepted, and may read calls")
+    version = _ok("API version", settings.api_version)
+    if answer.status == 401:
+        elsewhere = "" if settings.base_url else (
+            f". A token of a workspace hosted elsewhere answers 401 too: region is {settings.region}, "
+            "there are us, eu and au"
+        )
+        token = _refused(f"not accepted ({told}): copy it again from Intercom's developer hub{elsewhere}")
+        version = _unknown("API version", f"{settings.api_version}: not judged without a token that is accepted")
+    elif answer.status == 403:
+        token = _refused(f"may not read calls ({told}): give the app the scope read_conversations in the developer hub")
+    elif answer.status == 400 and "version" in f"{error.code} {error.message}".lower():
+        token = _unknown("token", "not judged by an answer about the version")
+        wrong = f"{settings.api_version} is none of Intercom's ({told}): set api_version = \"2.14\""
+        version = Finding("API version", ExitCode.USAGE, wrong)
+    elif answer.status >= 500:
+        trouble = f"{where} is in trouble ({told}): try again later"
+        yield from (Finding("API", ExitCode.FAILED, trouble), *_not_judged())
+        return
+    elif answer.status not in (200, 404, 429) or (answer.status == 404 and error.code is None):
+        odd = f"{where} does not answer as Intercom does ({told}): check base_url and the proxy"
+        yield from (Finding("API", ExitCode.FAILED, odd), *_not_judged())
+        return
+    yield from (api, token, version)
+
+
+def _mend(error: Exception) -> str:
+    if isinstance(error, ApiUnreachable):
+        return "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
+    if "DNSError" in str(error):
+        return "the name is not known: check base_url, or this machine's DNS"
+    return "check the network, HTTPS_PROXY and base_url"
+
+
+def _check_destination(destination: str, dataset: str, settings: Settings) -> Finding:
+    try:
+        there = Dataset(destination, dataset, settings.lock_wait_seconds)
+        if there.is_new:
+            _try_folder(there)
+            return _ok("destination", f"{there.location} (made by the first load)")
+        tried = there.ask(_try_writing, read_only=False)
+    except RunStopped as error:
+        return Finding("destination", error.exit_code, str(error))
+    return _ok("destination", f"{there.location}, dataset {dataset}: " + ("can be written" if tried else "reachable"))
+
+
+def _try_folder(there: Dataset) -> None:
+    assert there.file is not None
+    try:
+        with tempfile.TemporaryFile(dir=there.file.parent):
+            pass
+    except OSError as error:
+        raise DestinationFailed(
+            f"{there.file.parent} can't be written: {error.strerror}; make it, or name another in "
+            "DESTINATION__DUCKDB__CREDENTIALS"
+        ) from None
+
+
+class _Enough(Exception):
+    """Rolls the trial back."""
+
+
+def _try_writing(client: SqlClientBase[Any]) -> bool:
+    """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back."""
+    if not client.capabilities.supports_ddl_transactions:
+        client.execute_sql("SELECT 1")
+        return False
+    with suppress(_Enough), client.begin_transaction():
+        _make_table(client)
+        with client.with_staging_dataset():
+            _make_table(client)
+        raise _Enough
+    return True
+
+
+def _make_table(client: SqlClientBase[Any]) -> None:
+    if not client.has_dataset():
+        client.create_dataset()
+    client.execute_sql(f"CREATE TABLE {client.make_qualified_table_name(_CHECK_TABLE)} (id varchar(1))")
+
+
+def _not_judged() -> list[Finding]:
+    return [_unknown(subject, "not judged without an answer") for subject in ("token", "API version")]
+
+
+def _ok(subject: str, text: str) -> Finding:
+    return Finding(subject, ExitCode.DONE, text)
+
+
+def _unknown(subject: str, text: str) -> Finding:
+    return Finding(subject, None, text)
+
+
+def _refused(text: str) -> Finding:
+    return Finding("token", ExitCode.TOKEN_REFUSED, text)

@@ -1,0 +1,96 @@
+"""A dataset looked at from outside: no pipeline, no working folder, nothing is made by looking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dlt
+import sqlglot
+from dlt.common.destination import Destination
+from dlt.common.destination.client import JobClientBase
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.destinations.sql_client import SqlClientBase
+from sqlglot import exp
+
+from .destination import explained, is_locked_file, persevere
+from .outcome import UsageError
+
+logger = logging.getLogger("intercom_calls")
+
+Rows = list[tuple[Any, ...]]
+T = TypeVar("T")
+
+
+class Dataset:
+    """A destination and dataset, asked by SQL.
+
+    Attributes:
+        file: the DuckDB file, where that is the destination.
+        location: where the data is, to be shown; holds no password.
+
+    Raises:
+        UsageError: no such destination, its driver or configuration is missing, or it is not asked by SQL.
+    """
+
+    def __init__(self, destination: str, dataset: str, lock_wait_seconds: float) -> None:
+        self.destination = destination
+        self._lock_wait_seconds = lock_wait_seconds
+        with explained(destination):
+            factory = Destination.from_reference(destination)
+            named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
+            self._client = _sql_job_client(destination, named.destination_client)
+            place = self._client.config.data_location() or destination
+        is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
+        self.file = Path(place) if is_file else None
+        self.location = str(self.file) if self.file else f"{destination} at {place}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no database yet, so that asking it would only make an empty one."""
+        return self.file is not None and not self.file.exists()
+
+    def ask(self, action: Callable[[SqlClientBase[Any]], T], *, read_only: bool = True) -> T:
+        """Do `action` with an open connection; a DuckDB file that another program holds is waited for.
+
+        Raises:
+            DestinationFailed: the destination can't be reached, refuses the login, or refuses what is asked.
+        """
+        credentials = self._client.config.credentials
+        if isinstance(credentials, DuckDbBaseCredentials):
+            credentials.read_only = read_only
+
+        def connected() -> T:
+            with self._client.sql_client as client:
+                return action(client)
+
+        with explained(self.destination):
+            return persevere(connected, seconds=self._lock_wait_seconds, when=self._waits_for)
+
+    def _waits_for(self, error: BaseException) -> bool:
+        if not is_locked_file(error):
+            return False
+        logger.debug("%s is held by another program; waiting", self.location)
+        return True
+
+
+def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:
+    """Ask `query`, a SELECT without FROM in DuckDB's dialect, of `table`; None where there is no such table."""
+    dialect = client.capabilities.sqlglot_dialect
+    select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
+    select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
+    try:
+        with client.execute_query(select.sql(dialect)) as cursor:
+            return cursor.fetchall()
+    except DatabaseUndefinedRelation:
+        return None
+
+
+def _sql_job_client(destination: str, client: JobClientBase) -> SqlJobClientBase:
+    if not isinstance(client, SqlJobClientBase):
+        raise UsageError(f"--destination {destination} can't be asked by SQL; name a database")
+    return client
