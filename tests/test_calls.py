@@ -249,9 +249,7 @@ def test_an_unknown_null_is_not_kept() -> None:
     assert stored('{"id":"1","tags":null,"team":1}')["extra"] == '{"team":1}'
 
 
-@pytest.mark.parametrize(
-    "field", ["extra", "_fetched_at", "_deleted_at", "_dlt_load_id", "_dlt_id", "", "ID"]
-)
+@pytest.mark.parametrize("field", ["extra", "_fetched_at", "_deleted_at", "_dlt_load_id", "_dlt_id", "", "ID"])
 def test_fields_named_like_our_own_columns_go_to_extra(field: str) -> None:
     row = stored(with_field(field, '"2001-01-01T00:00:00Z"'))
     assert row["extra"] == f'{{"{field}":"2001-01-01T00:00:00Z"}}'
@@ -259,9 +257,7 @@ def test_fields_named_like_our_own_columns_go_to_extra(field: str) -> None:
     assert row["_deleted_at"] is None
 
 
-@pytest.mark.parametrize(
-    "literal", ["1.10", "-0", "1e5", "1E+400", "0.1", "1e-3000", "1234567890" * 4, "7" * 5000]
-)
+@pytest.mark.parametrize("literal", ["1.10", "-0", "1e5", "1E+400", "0.1", "1e-3000", "1234567890" * 4, "7" * 5000])
 def test_numbers_in_extra_keep_every_digit(literal: str) -> None:
     assert stored(with_field("n", f"[{literal}]"))["extra"] == f'{{"n":[{literal}]}}'
 

@@ -41,22 +41,16 @@ def json_string(text: str) -> str:
     return json.dumps(text)  # escapes lone surrogates and NUL
 
 
-nasty = st.sampled_from(
-    ["\0", "\ud800", "\udfff", BACKSLASH, '"', "_", "u0000", r"\u0000", "\x85", "é", "😀"]
-)
+nasty = st.sampled_from(["\0", "\ud800", "\udfff", BACKSLASH, '"', "_", "u0000", r"\u0000", "\x85", "é", "😀"])
 texts = st.lists(nasty | st.characters(codec=None), max_size=4).map("".join)
 digits = st.text("0123456789", max_size=12)
 numbers = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["", "-"]),
     st.integers(0, 10**25).map(str)
-    | st.sampled_from(
-        ["0", "1700000000", "1700000000123", "253402300799", "253402300800", "9223372036854775807"]
-    ),
+    | st.sampled_from(["0", "1700000000", "1700000000123", "253402300799", "253402300800", "9223372036854775807"]),
     st.just("") | digits.map(lambda fraction: f".{fraction}0"),
-    st.sampled_from(
-        ["", "", "", "e0", "E3", "e-2", "e+15", "e-400", "e99999", "e-9999", "e99999999999999999999"]
-    ),
+    st.sampled_from(["", "", "", "e0", "E3", "e-2", "e+15", "e-400", "e99999", "e-9999", "e99999999999999999999"]),
 )
 two_digits = st.integers(0, 61).map("{:02}".format)
 iso_times = st.builds(
@@ -66,9 +60,7 @@ iso_times = st.builds(
     st.sampled_from(["T", " "]),
     st.integers(0, 25).map("{:02}".format),
     two_digits,
-    st.just("")
-    | two_digits.map(":{}".format)
-    | st.builds(":{}{}{}".format, two_digits, st.sampled_from(".,"), digits),
+    st.just("") | two_digits.map(":{}".format) | st.builds(":{}{}{}".format, two_digits, st.sampled_from(".,"), digits),
     st.sampled_from(["", "Z", "+00:00", "-0330", "+14", "+05:45"]),
 )
 scalars = (
@@ -108,9 +100,7 @@ def read(text: str) -> Any:
 
 def spelled(text: str) -> str:
     return "".join(
-        f"{BACKSLASH}u{ord(character):04x}"
-        if character == "\0" or 0xD800 <= ord(character) <= 0xDFFF
-        else character
+        f"{BACKSLASH}u{ord(character):04x}" if character == "\0" or 0xD800 <= ord(character) <= 0xDFFF else character
         for character in text
     )
 
@@ -203,9 +193,7 @@ def assert_says(written: Any, original: Any) -> None:
     if isinstance(original, dict):
         assert isinstance(written, dict)
         assert len(written) == len(original)
-        for (written_name, written_value), (name, value) in zip(
-            written.items(), original.items(), strict=True
-        ):
+        for (written_name, written_value), (name, value) in zip(written.items(), original.items(), strict=True):
             if spelled(name) == name:
                 assert written_name == name
             else:
@@ -286,9 +274,7 @@ def test_the_id_is_usable_text_or_none(literal: str) -> None:
 
 @settings(max_examples=2000, deadline=None)
 @given(
-    st.binary()
-    | st.text(st.sampled_from('[]{}",:\\u0d8 eE+-.1NaIn\0')).map(str.encode)
-    | json_values.map(str.encode)
+    st.binary() | st.text(st.sampled_from('[]{}",:\\u0d8 eE+-.1NaIn\0')).map(str.encode) | json_values.map(str.encode)
 )
 @example(b"[" * 100_000)
 @example(b'{"":' * 100_000)

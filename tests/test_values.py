@@ -41,6 +41,8 @@ def with_field(field: str, literal: str) -> str:
         ("1700000000.000001", datetime(2023, 11, 14, 22, 13, 20, 1, tzinfo=UTC)),
         ("1700000000.5000000000", datetime(2023, 11, 14, 22, 13, 20, 500_000, tzinfo=UTC)),
         ("253402300798.999999", datetime(9999, 12, 31, 23, 59, 58, 999_999, tzinfo=UTC)),
+        ("17000000.5", datetime(1970, 7, 16, 18, 13, 20, 500_000, tzinfo=UTC)),
+        ("0.5", datetime(1970, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)),
         ("1.7e9", datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
         ('"1700000000"', datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)),
         ('"+1700000000.25"', datetime(2023, 11, 14, 22, 13, 20, 250_000, tzinfo=UTC)),
@@ -76,7 +78,7 @@ def test_numbers_beyond_the_year_9999_are_milliseconds(literal: str, expected: d
     "literal",
     [
         "-62135596801",
-        "-62135596800.5",
+        "-62135596800.000001",
         "-253402300799",
         "253402300800000",
         "-62135596800001",
@@ -97,9 +99,7 @@ def test_a_year_that_cannot_be_goes_to_extra_and_is_counted(literal: str) -> Non
     assert row.unreadable == 1
 
 
-@pytest.mark.parametrize(
-    "literal", ["0", "-0", "0.0", "0e5", "0e99999999999999999999", '"0"', '"000"', '"0.0"', '""']
-)
+@pytest.mark.parametrize("literal", ["0", "-0", "0.0", "0e5", "0e99999999999999999999", '"0"', '"000"', '"0.0"', '""'])
 def test_a_zero_time_is_null_and_nothing_is_kept(literal: str) -> None:
     row = normalised(with_field("ended_at", literal))
     assert row.values[SCHEMA.get_field_index("ended_at")] is None
@@ -174,6 +174,7 @@ def test_text_that_is_no_time_goes_to_extra_and_is_counted(text: str) -> None:
         ("1700000000." + "0" * 50 + "1", 1_700_000_000_000_000),
         ("1700000000." + "3" * 9000, 1_700_000_000_333_333),
         ("253402300798.99999999", 253_402_300_798_999_999),
+        ("253402300799999.9995", 253_402_300_799_999_999),
         ("1700000000123.4567", 1_700_000_000_123_456),
         ("1e-9", 0),
         ("1e-9999", 0),
@@ -275,7 +276,7 @@ def test_absurd_numbers_are_refused_without_being_computed(field: str, literal: 
     ],
 )
 def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="."):
         parse_json(body)
 
 

@@ -103,8 +103,8 @@ def normalise(call: Mapping[str, Any], fetched_at: datetime) -> CallRow:
             continue
         position, read = column
         # Nearly every text, without the cost of a function. NUL and surrogates are not printable.
-        if type(value) is str and read is read_text and value.isprintable():
-            values[position] = value or None
+        if read is read_text and type(value) is str and value and value.isprintable():
+            values[position] = value
             continue
         values[position], whole = read(value)
         if not whole:

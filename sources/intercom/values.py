@@ -89,9 +89,9 @@ def _refuse_depth(text: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Write a value of `parse_json` as compact JSON that DuckDB's JSON and PostgreSQL's jsonb both accept.
+    r"""Write a value of `parse_json` as compact JSON that DuckDB's JSON and PostgreSQL's jsonb both accept.
 
-    NUL and lone surrogates are spelled out as the six characters of their escape (`\\u0000`); a key that this
+    NUL and lone surrogates are spelled out as the six characters of their escape (`\u0000`); a key that this
     would make another's twin gets underscores behind. A number beyond PostgreSQL's `numeric` is a string
     of its digits.
     """
@@ -124,10 +124,7 @@ def _fits_numeric(literal: str) -> bool:
     if len(exponent) > 7:  # past both limits; `int` would refuse thousands of digits
         return False
     shift = int(exponent)
-    return (
-        len(whole) + shift <= _NUMERIC_DIGITS_BEFORE_POINT
-        and len(fraction) - shift <= _NUMERIC_DIGITS_AFTER_POINT
-    )
+    return len(whole) + shift <= _NUMERIC_DIGITS_BEFORE_POINT and len(fraction) - shift <= _NUMERIC_DIGITS_AFTER_POINT
 
 
 def read_text(value: Any) -> TextReading:
