@@ -36,6 +36,8 @@ logger = logging.getLogger("intercom_calls")
 CHUNK_SECONDS = 15.0
 LARGEST_CHUNK = 20_000
 _BATCH_ROWS = 1_000
+# However short `retry_seconds` is, a window or two used up by other apps is no reason to give up.
+_REFUSALS_BEFORE_GIVING_UP = 3
 # Calls that wait between attempts hold no place among those in flight, up to this many.
 _MOST_SLEEPING = 1_000
 # While nothing but faults comes no further call is dragged into it; but so many calls that fail for good, at the head
@@ -117,6 +119,8 @@ class Fetch:
         self._open = 0
         self._sleeping = 0
         self._faults_in_a_row = 0
+        self._refusals_in_a_row = 0  # answers of 429, each to a request made after the one before
+        self._refused_at = 0.0
         self._last_usable_at = time.monotonic()
         self._usable_id: str | None = None
         self._stopping = False
@@ -306,8 +310,11 @@ class Fetch:
         except Fault as fault:
             self._faults_in_a_row += 1
             fault.waited_seconds = sent_at - asked_at
+            if fault.rate_limited and sent_at >= self._refused_at:
+                self._refusals_in_a_row += 1
+                self._refused_at = time.monotonic()
             raise
-        self._faults_in_a_row = 0
+        self._faults_in_a_row = self._refusals_in_a_row = 0
         self._last_usable_at = time.monotonic()
         self._usable_id = call_id
         return outcome
@@ -341,10 +348,13 @@ class Fetch:
             logger.debug("retry in %.1f s: %s", state.upcoming_sleep, _describe(fault))
 
     def _nothing_usable(self) -> bool:
-        return time.monotonic() - self._last_usable_at > self._settings.retry_seconds
+        return (
+            self._refusals_in_a_row >= _REFUSALS_BEFORE_GIVING_UP
+            and time.monotonic() - self._last_usable_at > self._settings.retry_seconds
+        )
 
     async def _api_is_alive(self, since: float) -> bool:
-        """Whether one call is at fault rather than the API: another was answered since, or is when asked again."""
+        """Whether a call is at fault rather than the API: another was answered since, or is when asked again."""
         async with self._probing:
             for sign in range(_SIGNS_OF_LIFE):
                 if self._last_usable_at > since:

@@ -18,14 +18,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-
-# However short `retry_seconds` is, a window or two used up by other apps is no reason to give up.
-_WINDOWS_BEFORE_GIVING_UP = 3
 
 T = TypeVar("T")
 
@@ -59,7 +56,7 @@ class _WaitUnlessRateLimited(wait_base):
     """Growing, jittered waits; none after a 429, since the rate budget holds the next attempt back."""
 
     def __init__(self) -> None:
-        self._growing = wait_exponential_jitter(initial=0.25, max=30, jitter=0.25)
+        self._growing = wait_exponential(multiplier=0.25, max=30) + wait_random(0, 0.25)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         return 0.0 if _fault(retry_state).rate_limited else self._growing(retry_state)
@@ -72,14 +69,12 @@ class _StopWhenSpent(stop_base):
         self._retry_seconds = retry_seconds
         self._give_up_on_rate_limit = give_up_on_rate_limit
         self._waited_seconds = 0.0
-        self._rate_limited = 0
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         fault = _fault(retry_state)
         self._waited_seconds += fault.waited_seconds
         if fault.rate_limited:
-            self._rate_limited += 1
-            return self._rate_limited >= _WINDOWS_BEFORE_GIVING_UP and self._give_up_on_rate_limit()
+            return self._give_up_on_rate_limit()
         trouble_seconds = (retry_state.seconds_since_start or 0.0) - self._waited_seconds
         return trouble_seconds + retry_state.upcoming_sleep >= self._retry_seconds
 
