@@ -15,9 +15,7 @@ from sources.intercom.pace import Pace
 NOON = 1_790_000_000  # unix seconds at the monotonic time 0, where a window of ten seconds begins
 
 
-def headers(
-    remaining: object, *, limit: object = 100, reset: object = NOON + 10, at: float = 0
-) -> dict[str, str]:
+def headers(remaining: object, *, limit: object = 100, reset: object = NOON + 10, at: float = 0) -> dict[str, str]:
     """What an answer sent at the monotonic time `at` carries."""
     return {
         "Date": formatdate(NOON + at, usegmt=True),

@@ -95,9 +95,7 @@ def test_with_a_known_budget_a_429_is_the_budgets_affair() -> None:
     assert concurrency.limit == before
 
 
-OUTCOMES = st.tuples(
-    st.floats(0, 1e6), st.sampled_from([None, 200, 404, 429, 500]), st.none() | st.floats(0.001, 1e6)
-)
+OUTCOMES = st.tuples(st.floats(0, 1e6), st.sampled_from([None, 200, 404, 429, 500]), st.none() | st.floats(0.001, 1e6))
 
 
 @given(st.lists(OUTCOMES, max_size=300), st.none() | st.integers(1, 500))

@@ -131,9 +131,7 @@ class Pace:
             return "the API answered 429 (rate limit exceeded)"
         used = f"the window's budget of {window.limit:,} requests is used"
         if window.own >= window.own_limit < window.limit:
-            return (
-                f"this load's share of the window ({window.own_limit:,} of {window.limit:,} requests) is used"
-            )
+            return f"this load's share of the window ({window.own_limit:,} of {window.limit:,} requests) is used"
         return f"{used}, most of it by others" if window.own < window.limit / 2 else used
 
     @property
@@ -351,7 +349,7 @@ class Pace:
         else:
             pause = min(LONGEST_WAIT_SECONDS, _FIRST_PAUSE_SECONDS * 2**self._pauses)
             self._pauses = min(self._pauses + 1, 6)
-            not_before = now + pause * random.uniform(0.75, 1.0)
+            not_before = now + pause * random.uniform(0.75, 1.0)  # noqa: S311 (apart from other loads, no secret)
         self._probe_again(not_before)
         self._is_paused = True
         self.waits += 1
