@@ -126,6 +126,16 @@ def test_a_probe_that_met_the_old_window_teaches_a_larger_margin() -> None:
     assert taken(pace, 20.7) == 1
 
 
+def test_an_answer_from_before_the_probe_is_not_taken_for_the_probes() -> None:
+    pace = opened(remaining=1)
+    assert pace.take(1)
+    assert pace.take(10.2)
+    answer(pace, 200, headers(0, at=9), 10.3)
+    assert taken(pace, 10.8) == 0
+    answer(pace, 429, headers(0, at=9), 10.8)
+    assert taken(pace, 11.0) == 1
+
+
 def test_a_share_counts_our_own_requests_alone() -> None:
     pace = opened(remaining=99, share=0.3)
     assert taken(pace, 1) == 29
