@@ -59,10 +59,11 @@ async def _check_api(settings: Settings) -> list[Finding]:
     except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
         reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
         return [Finding("API", ExitCode.FAILED, f"{reason}; {_mend(error)}"), *_not_judged()]
-    return list(_judge(answer, where, settings))
+    return list(judge(answer, where, settings))
 
 
-def _judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
+def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
+    """What the answer to `GET /calls/0` tells of the API, the token and the version (Intercom 2.14)."""
     error = read_error(answer)
     told = f"HTTP {answer.status}" + (f", {error.message}" if error.message else "")
     api, token = _ok("API", where), _ok("token", "accepted, and may read calls")
