@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +14,10 @@ from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
-from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
-from .outcome import AnotherLoad, DestinationFailed, UsageError
+from .locks import PostgresLock, Taken, file_lock
+from .outcome import AnotherLoad, DestinationFailed, RunStopped, UsageError
 
 # Another program's lock on a DuckDB file, in DuckDB's words.
 _FILE_IS_LOCKED = "Could not set lock on file"
@@ -53,7 +53,9 @@ class Target:
             )
             self.pipeline.destination_client()  # says what is missing, driver or configuration
         is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
-        self.file = Path(place) if is_file else None
+        self.file = Path(place).resolve() if is_file else None
+        is_postgres = factory.destination_type == "dlt.destinations.postgres"
+        self._database_lock = PostgresLock(self.pipeline) if is_postgres else None
         self.location = str(self.file) if self.file else f"{destination} at {place}"
 
     @property
@@ -67,20 +69,34 @@ class Target:
 
         Raises:
             AnotherLoad: somebody holds it.
+            DestinationFailed: it can't be asked for.
         """
-        lock = FileLock(self._lock_file(), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise AnotherLoad(
-                f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
-            ) from None
-        except OSError as error:
-            raise DestinationFailed(f"{self._lock_file()} can't be written: {error.strerror}") from None
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(file_lock(self._lock_file()))
+                if self._database_lock is not None:
+                    with explained(self.destination):
+                        stack.enter_context(self._database_lock.held())
+            except Taken:
+                raise AnotherLoad(
+                    f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
+                ) from None
             yield
-        finally:
-            lock.release()
+
+    def keep_locked(self) -> None:
+        """Make sure that the lock is still held: a server that was restarted has forgotten it.
+
+        Raises:
+            DestinationFailed: another load has taken it meanwhile.
+        """
+        try:
+            if self._database_lock is not None:
+                self._database_lock.renew()
+        except Taken:
+            raise DestinationFailed(
+                f"the connection to {self.location} was cut and another load is at work there now; wait for it, "
+                "then run the same command"
+            ) from None
 
     def _lock_file(self) -> Path:
         # beside a DuckDB file, since two working folders can lead to one file
@@ -106,7 +122,11 @@ def is_locked_file(error: BaseException) -> bool:
 
 def may_pass(error: BaseException) -> bool:
     """Whether the destination may be back in a while."""
-    return any(isinstance(cause, DestinationTransientException) for cause in _causes(error))
+    # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
+    return any(
+        isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
+        for cause in _causes(error)
+    )
 
 
 @contextmanager
@@ -131,7 +151,7 @@ def explained(destination: str) -> Iterator[None]:
         ) from None
     except ConfigurationException as error:
         raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
-    except (AnotherLoad, DestinationFailed, UsageError):
+    except (RunStopped, Taken):
         raise
     except Exception as error:
         raise DestinationFailed(f"{destination}: {_innermost(error)}") from error

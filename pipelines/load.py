@@ -198,6 +198,7 @@ class Run:
         pipeline = self._target.pipeline
 
         def load() -> None:
+            self._target.keep_locked()
             # after a failed attempt the package is there already
             pipeline.run(None if pipeline.has_pending_data else resources)
 

@@ -1,0 +1,91 @@
+"""The command as a process that is watched, stopped and killed while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from .conftest import Project, Result
+
+
+class Running:
+    """A command under way; `end` waits for it and gives what it left."""
+
+    def __init__(self, project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            project.command(*arguments),
+            cwd=project.folder,
+            env=project.environment(**(env or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout,
+            stderr=self._stderr,
+        )
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, as `kill -9` or the kernel that is out of memory; it is gone when this returns."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> Result:
+        """Wait for its end; a process ended by a signal has the code a shell gives it."""
+        code = self.process.wait(timeout=90)
+        texts = []
+        for file in (self._stdout, self._stderr):
+            file.seek(0)
+            texts.append(file.read().decode())
+            file.close()
+        return Result(128 - code if code < 0 else code, *texts)
+
+    def wait_until(self, condition: Callable[[], object], *, every_seconds: float = 0.01) -> None:
+        """Wait until `condition` holds while the process runs; an error when it ended before."""
+        deadline = time.monotonic() + 90
+        while not condition():
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended before: {self.end()}")
+            assert time.monotonic() < deadline, "it did not come to that"
+            time.sleep(every_seconds)
+
+
+@contextmanager
+def running(project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Run `intercom-calls load --json …` beside the test; it never outlives the test."""
+    run = Running(project, "load", "--json", *arguments, env=env)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.kill()
+
+
+def has_file(folder: Path, pattern: str) -> Callable[[], bool]:
+    """Whether a file matches below the folder, which may come and go meanwhile."""
+
+    def found() -> bool:
+        try:
+            return any(True for _ in folder.rglob(pattern))
+        except OSError:
+            return False
+
+    return found
+
+
+def write_ids(project: Project, first: int, count: int) -> str:
+    """A list of the sandbox's ids in the project's folder; gives its name."""
+    (project.folder / "ids.txt").write_text("".join(f"{first + n}\n" for n in range(count)))
+    return "ids.txt"
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below the folder."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
