@@ -27,9 +27,7 @@ from .settings import Settings
 @click.option("--limit", type=int, help="Requests allowed in a window.  [default: 1666]")
 @click.option("--no-limit", is_flag=True, help="No rate limit.")
 @click.option("--window", "window_seconds", type=float, help="Seconds in a window.  [default: 10]")
-@click.option(
-    "--latency", "latency_seconds", type=float, help="Seconds from request to answer.  [default: 0]"
-)
+@click.option("--latency", "latency_seconds", type=float, help="Seconds from request to answer.  [default: 0]")
 @click.option(
     "--config",
     metavar="FILE.json|-",
@@ -41,7 +39,7 @@ def main(context: click.Context, /, port: int, config: str | None, no_limit: boo
 
     \b
     Example: python -m sandbox --calls 5000 --latency 0.15
-    """
+    """  # noqa: D301  click's own mark: it keeps the lines
     try:
         settings = Settings().changed(_given(config, no_limit, options))
     except (ValueError, TypeError, OSError) as exc:
@@ -60,9 +58,7 @@ def ids(settings: Settings, calls: int | None, seed: int | None, count: int | No
     """Write call ids, oldest first, one a line; a few of them are missing in the workspace."""
     given = {name: value for name, value in (("calls", calls), ("seed", seed)) if value is not None}
     workspace = Workspace.of(settings.changed(given))
-    sys.stdout.writelines(
-        f"{call_id}\n" for call_id in (workspace.ids() if count is None else workspace.sample(count))
-    )
+    sys.stdout.writelines(f"{call_id}\n" for call_id in (workspace.ids() if count is None else workspace.sample(count)))
 
 
 def _given(config: str | None, no_limit: bool, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Intercom phone calls as a dlt source: `GET /calls/{id}` (Intercom 2.14) for each of a list of ids.
 
+Example:
     pipeline = dlt.pipeline("calls", destination="duckdb", dataset_name="intercom")
     pipeline.run(intercom(ids=["123", "456"]))
 """

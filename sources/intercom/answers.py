@@ -56,9 +56,7 @@ def read_call(asked_id: str, answer: Answer, *, attempts: int, at: datetime) -> 
         return _read_200(asked_id, answer, attempts, at)
     error = read_error(answer)
     if answer.status in (401, 403):
-        raise TokenRefused(
-            error.message or f"HTTP {answer.status}", status=answer.status, request_id=error.request_id
-        )
+        raise TokenRefused(error.message or f"HTTP {answer.status}", status=answer.status, request_id=error.request_id)
     message = error.message or _first_words(answer)
     if answer.status in RETRYABLE_STATUSES:
         raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
@@ -111,5 +109,5 @@ def _text(answer: Answer, value: object) -> str | None:
 
 
 def _first_words(answer: Answer) -> str:
-    beginning = answer.body[:100 * _LONGEST_TEXT].decode("utf-8", "replace")
+    beginning = answer.body[: 100 * _LONGEST_TEXT].decode("utf-8", "replace")
     return (_text(answer, " ".join(beginning.split())) or f"HTTP {answer.status} with an empty body")[:200]

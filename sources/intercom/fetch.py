@@ -171,7 +171,7 @@ class Fetch:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._fetch_all())
-        except BaseException as error:  # carried to the caller's thread, which raises it
+        except BaseException as error:  # noqa: BLE001  carried to the caller's thread, which raises it
             self.failure = error
         finally:
             with self._collected:
@@ -218,7 +218,7 @@ class Fetch:
             outcome = await self._outcome(call_id)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  carried like that of the run
             self.failure = self.failure or error
         else:
             self._collect(outcome)
@@ -291,9 +291,7 @@ class Fetch:
                     f"nothing answered usably for {self._settings.retry_seconds:g} seconds; the last: "
                     f"{_describe(fault)}"
                 ) from fault
-            return CallError(
-                call_id, fault.http_status, fault.code, fault.message, fault.request_id, attempts, _now()
-            )
+            return CallError(call_id, fault.http_status, fault.code, fault.message, fault.request_id, attempts, _now())
 
     async def _attempt(self, call_id: str, attempts: int) -> CallRow | CallError:
         asked_at = time.monotonic()
@@ -337,9 +335,7 @@ class Fetch:
                 self.budget.failed()
             else:
                 self.budget.answered(status, headers)
-            self._concurrency.observe(
-                time.monotonic() - sent_at, status=status, target_rate=self.budget.target_rate()
-            )
+            self._concurrency.observe(time.monotonic() - sent_at, status=status, target_rate=self.budget.target_rate())
 
     def _count_retry(self, state: RetryCallState) -> None:
         self.counts.retries += 1

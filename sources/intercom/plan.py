@@ -28,6 +28,7 @@ ABANDONED_DAYS = 30
 _FEW_IDS = 500
 _ROWS = 100_000
 
+
 class Known(NamedTuple):
     """What the destination holds of one id.
 
@@ -52,7 +53,7 @@ class Plan:
         to_fetch: how many are.
     """
 
-    def __init__(self, ids: pa.Array, refresh: Refresh, settle_hours: float) -> None:
+    def __init__(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], refresh: Refresh, settle_hours: float) -> None:
         if refresh not in get_args(Refresh):
             raise ConfigurationError(f"refresh = {refresh!r} is not one of {', '.join(get_args(Refresh))}")
         self.requested = len(ids)
@@ -66,6 +67,8 @@ class Plan:
 
     def ask(self, pipeline: dlt.Pipeline) -> None:
         """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched."""
+        if not self.requested:
+            return
         plan = duckdb.connect(config={"threads": 2})
         plan.execute("SET TimeZone = 'UTC'")
         plan.register("ids", pa.table({"id": self._ids}))
@@ -83,7 +86,8 @@ class Plan:
         if self._planned is not None:
             ids = self._planned.execute("SELECT id FROM plan WHERE wanted ORDER BY position").to_arrow_table()["id"]
         for start in range(0, len(ids), _ROWS):
-            yield from ids.slice(start, _ROWS).to_pylist()
+            call_ids: list[Any] = ids.slice(start, _ROWS).to_pylist()
+            yield from call_ids
 
     @property
     def knows_any(self) -> bool:
@@ -134,7 +138,14 @@ class Plan:
         )
 
     def _copy(
-        self, client: SqlClientBase[Any], table: str, query: str, *, into: str, key: str, plan: duckdb.DuckDBPyConnection
+        self,
+        client: SqlClientBase[Any],
+        table: str,
+        query: str,
+        *,
+        into: str,
+        key: str,
+        plan: duckdb.DuckDBPyConnection,
     ) -> bool:
         """Copy what `query` gives of the listed ids into the plan; False where the destination has no such table."""
         dialect = client.capabilities.sqlglot_dialect

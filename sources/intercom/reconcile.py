@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import compress
+from typing import Any
 
 import pyarrow as pa
 
@@ -48,26 +50,32 @@ class Reconciled:
 
 def reconcile(chunk: Chunk, plan: Plan) -> Reconciled:
     """Compare the chunk with what `plan` knows of the destination."""
-    ids = [call_id for batch in chunk.calls for call_id in batch.column("id").to_pylist()] if plan.knows_any else []
+    ids = [call_id for batch in chunk.calls for call_id in _ids(batch)] if plan.knows_any else []
     known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
     if not known:
         return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known)
-    calls, stale = [], []
+    calls: list[pa.RecordBatch] = []
+    stale: list[str] = []
     for batch in chunk.calls:
         is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(["id", "updated_at"]).to_pylist()]
-        if any(is_stale):
-            stale += [call_id for call_id, old in zip(batch.column("id").to_pylist(), is_stale, strict=True) if old]
-            batch = batch.filter(pa.array([not old for old in is_stale]))
-        calls.append(batch)
+        stale += compress(_ids(batch), is_stale)
+        calls.append(batch.filter(pa.array([not old for old in is_stale])) if any(is_stale) else batch)
     errors = [_error_row(error, known.get(error.call_id)) for error in chunk.errors]
-    errors += [ErrorRow.resolve(call_id) for call_id in ids if call_id in known and known[call_id].is_missing is not None]
+    failed = {call_id for call_id, there in known.items() if there.is_missing is not None}
+    errors += [ErrorRow.resolve(call_id) for call_id in ids if call_id in failed]
     return Reconciled(calls, errors, stale, known)
 
 
 def _is_older(row: Mapping[str, datetime | None], known: Known | None) -> bool:
     """Whether the answer is older than the row there; fetched now, it is not where either has no `updated_at`."""
-    updated_at = row["updated_at"]
-    return known is not None and updated_at is not None and known.updated_at is not None and updated_at < known.updated_at
+    if known is None or known.updated_at is None or row["updated_at"] is None:
+        return False
+    return row["updated_at"] < known.updated_at
+
+
+def _ids(batch: pa.RecordBatch) -> list[str]:
+    ids: list[Any] = batch.column("id").to_pylist()
+    return ids
 
 
 def _error_row(error: CallError, known: Known | None) -> ErrorRow:

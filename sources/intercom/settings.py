@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Optional
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
@@ -14,7 +13,7 @@ from dlt.common.typing import TSecretStrValue
 
 from .errors import ConfigurationError
 
-# Intercom, "REST API: regional endpoints"
+# Intercom's "REST API", regional endpoints
 REGIONS = {
     "us": "https://api.intercom.io",
     "eu": "https://api.eu.intercom.io",
@@ -30,9 +29,9 @@ class Settings(BaseConfiguration):
     Durations are in the unit their name ends with.
     """
 
-    access_token: Optional[TSecretStrValue] = None
+    access_token: TSecretStrValue | None = None
     region: str = "us"
-    base_url: Optional[str] = None
+    base_url: str | None = None
     """overrides the region; https, or http on this machine"""
     api_version: str = "2.14"
     settle_hours: float = 24.0
@@ -95,7 +94,7 @@ def check(settings: Settings) -> None:
     if settings.region not in REGIONS:
         raise ConfigurationError(f"region = {settings.region!r} is not one of us, eu, au")
     if not settings.api_version or not all(c.isalnum() or c == "." for c in settings.api_version):
-        raise ConfigurationError(f"api_version = {settings.api_version!r} is no version; use \"2.14\"")
+        raise ConfigurationError(f'api_version = {settings.api_version!r} is no version; use "2.14"')
     for name in ("settle_hours", "retry_seconds", "lock_wait_seconds"):
         if not 0 <= getattr(settings, name) < 1e7:
             raise ConfigurationError(f"{name} = {getattr(settings, name)} must be 0 or more")

@@ -8,9 +8,9 @@ own and is to stop the load rather than change a user's table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import dlt
 import pyarrow as pa
@@ -21,20 +21,22 @@ from .calls import SCHEMA as CALLS
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-CALL_ERRORS = pa.schema(
-    [
-        pa.field("call_id", pa.string(), nullable=False),
-        pa.field("http_status", pa.int64()),
-        pa.field("code", pa.string()),
-        pa.field("message", pa.string()),
-        pa.field("request_id", pa.string()),
-        pa.field("attempts", pa.int64()),
-        pa.field("first_failed_at", _TIMESTAMP),
-        pa.field("last_failed_at", _TIMESTAMP),
-        # dlt's hard_delete hint: a row with true takes the id out of the table; rows that stay hold false
-        pa.field("_resolved", pa.bool_()),
-    ]
-)
+_ERROR_TYPES: dict[str, pa.DataType] = {
+    "call_id": pa.string(),
+    "http_status": pa.int64(),
+    "code": pa.string(),
+    "message": pa.string(),
+    "request_id": pa.string(),
+    "attempts": pa.int64(),
+    "first_failed_at": _TIMESTAMP,
+    "last_failed_at": _TIMESTAMP,
+    # dlt's hard_delete hint: a row with true takes the id out of the table; rows that stay hold false
+    "_resolved": pa.bool_(),
+}
+CALL_ERRORS = pa.schema([pa.field(name, kind, nullable=name != "call_id") for name, kind in _ERROR_TYPES.items()])
+
+# dlt reads a list anew when an extraction is tried again; an iterator it reads once
+Batches: TypeAlias = list[pa.RecordBatch] | Iterator[pa.RecordBatch]
 
 _DLT_TYPES: dict[pa.DataType, Any] = {
     pa.string(): "text",
@@ -69,12 +71,12 @@ class ErrorRow(NamedTuple):
         return cls(call_id, None, None, None, None, None, None, None, True)
 
 
-def calls_resource(batches: Iterable[pa.RecordBatch]) -> DltResource:
+def calls_resource(batches: Batches) -> DltResource:
     """The table `calls`, one row a call."""
     return merged(batches, "calls", CALLS, key="id", hints={"extra": {"data_type": "json"}})
 
 
-def call_errors_resource(batches: Iterable[pa.RecordBatch]) -> DltResource:
+def call_errors_resource(batches: Batches) -> DltResource:
     """The table `call_errors`: ids that could not be loaded, and why; missing ones (404) too."""
     hints: dict[str, TColumnSchema] = {"_resolved": {"hard_delete": True}}
     return merged(batches, "call_errors", CALL_ERRORS, key="call_id", hints=hints)
@@ -88,7 +90,7 @@ def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
 
 
 def merged(
-    batches: Iterable[pa.RecordBatch],
+    batches: Batches,
     name: str,
     schema: pa.Schema,
     *,
