@@ -100,7 +100,7 @@ def test_a_failure_is_recorded_asked_again_and_leaves_when_the_call_loads(projec
     api.configure(calls=0, bodies=answers, statuses=statuses, faults={"redirected": ["redirect"] * 2})
     result = project.load(*names)
     assert result.exit_code == 3
-    assert counts(result.summary) == {"requested": 8, "fetched": 0, "failed": 8} or result.summary["failed"] == 8
+    assert counts(result.summary) == {"requested": 8, "failed": 8}
     assert result.summary["error"] is None
     assert result.summary["requests"] == 8  # none of them is worth a retry
     assert "call_errors" in result.stderr
