@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,10 +15,12 @@ from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
-from tenacity import Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from .locks import PostgresLock, Taken, file_lock
 from .outcome import AnotherLoad, DestinationFailed, RunStopped, UsageError
+
+logger = logging.getLogger("intercom_calls")
 
 # Another program's lock on a DuckDB file, in DuckDB's words.
 _FILE_IS_LOCKED = "Could not set lock on file"
@@ -107,10 +110,17 @@ class Target:
 
 def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
     """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
+
+    def tell_once(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and state.attempt_number == 1:
+            logger.warning("%s; trying again for up to %g s", _innermost(error), seconds)
+
     return Retrying(
         retry=retry_if_exception(when),
         wait=wait_random_exponential(multiplier=0.1, max=5),
         stop=stop_before_delay(seconds),
+        before_sleep=tell_once,
         reraise=True,
     )(action)
 

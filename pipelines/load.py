@@ -109,6 +109,7 @@ class Run:
         self.summary.strategy = "by-id"
         request = self._request
         with ExitStack() as stack:
+            stack.callback(lambda: self._tally(self.summary))  # of a run that failed, too
             fetch = stack.enter_context(
                 Fetch(
                     islice(self.plan.call_ids(), request.limit),
@@ -126,7 +127,6 @@ class Run:
                 self._load_chunk(chunk)
                 chunk = fetch.take() or Chunk()
             self._load_chunk(chunk)
-        self.summary.stop_the_clock()
         if fetch.failure is not None:
             raise fetch.failure
 

@@ -28,6 +28,10 @@ class Running:
             stderr=self._stderr,
         )
 
+    def said(self) -> str:
+        """What it has written to stderr so far."""
+        return os.pread(self._stderr.fileno(), 1_000_000, 0).decode()
+
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
