@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from sources.intercom.errors import BadIds
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
@@ -35,16 +37,17 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         IntercomError, RunStopped: what ended the run; the message is for the user.
     """
     project.register_defaults(folder)
+    _check(request)
     settings = resolve_settings()
     if not request.dry_run:
         settings.token  # noqa: B018  a missing one is told before anything else is done
     ids = _listed(request)
+    if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
+        raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
     target = Target(request.destination, request.dataset)
     if request.ids_sql is not None:
         ids = unite(ids, _queried(request, target), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
-    if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
-        raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
     with Interruption() as interruption:
         run = Run(request, ids, target, settings, interruption, summary)
         if request.dry_run:
@@ -58,6 +61,18 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
             run.run(watcher("none" if request.quiet else request.progress, run.to_ask))
     _tell_end(summary, target)
     return summary.as_json()
+
+
+def _check(request: LoadRequest) -> None:
+    if request.ids_db is not None and request.ids_sql is None:
+        raise UsageError("--ids-db says where the query of --ids-sql runs; give that query")
+    if math.isnan(request.share):
+        raise UsageError("--share nan is no share; give a number above 0 and up to 1")
+    # dlt would write into the dataset of the other spelling, beside a load that holds the lock of that one
+    name = NamingConvention().normalize_path(request.dataset) if request.dataset.strip() else ""
+    if name != request.dataset:
+        mend = f"write it as {name}" if name else "give it a name"
+        raise UsageError(f"--dataset {request.dataset!r} can't be a dataset's name; {mend}")
 
 
 def _listed(request: LoadRequest) -> IdList:
@@ -77,7 +92,14 @@ def _queried(request: LoadRequest, target: Target) -> Iterator[pa.Array[Any] | p
     assert request.ids_sql is not None
     if request.ids_db is not None:
         yield from query_ids(request.ids_db, request.ids_sql)
-    elif not target.is_new:
+    elif target.is_new:  # what needs no table can be asked before there is a database
+        try:
+            yield duckdb.execute(request.ids_sql).to_arrow_table().column(0)
+        except duckdb.CatalogException:
+            return
+        except duckdb.Error as error:
+            raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+    else:
         try:
             with target.pipeline.sql_client() as client, client.execute_query(request.ids_sql) as cursor:
                 for table in cursor.iter_arrow(100_000):

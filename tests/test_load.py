@@ -57,7 +57,8 @@ def call(number: int) -> tuple[dict[str, Any], Row]:
                 "transcription_url": "https://api.intercom.io/t?a=1&b=é", "call_type": "phone", "direction": "outbound",
                 "ended_reason": "caller_hangup", "phone": "+12025550142", "fin_recording_url": "https://fin/1",
                 "fin_transcription_url": "https://fin/2",
-                "initiated_at": at, "answered_at": at + 5, "ended_at": at + 600, "created_at": at, "updated_at": at + 601,
+                "initiated_at": at, "answered_at": at + 5, "ended_at": at + 600, "created_at": at,
+                "updated_at": at + 601,
             }  # fmt: skip
             texts = (
                 f"00{number}", "7", "6553c0", "completed", f"https://api.intercom.io/calls/{name}/recording",
@@ -77,8 +78,9 @@ def call(number: int) -> tuple[dict[str, Any], Row]:
             times, seconds, extra = (0.25, None, 0, None, None), (None,) * 4, None
         case 2:  # ISO-8601 with an offset and without one; most fields absent; a field of tomorrow
             body = {
-                "type": "call", "id": name, "direction": "inbound", "initiated_at": moment.astimezone(TOKYO).isoformat(),
-                "ended_at": f"{moment:%Y-%m-%dT%H:%M:%S}", "summary": {"mood": ["ok", None], "score": 1.5},
+                "type": "call", "id": name, "direction": "inbound",
+                "initiated_at": moment.astimezone(TOKYO).isoformat(), "ended_at": f"{moment:%Y-%m-%dT%H:%M:%S}",
+                "summary": {"mood": ["ok", None], "score": 1.5},
             }  # fmt: skip
             texts = (*nothing[:7], "inbound", *nothing[:4])
             times, seconds = (0, None, 0, None, None), (None,) * 4

@@ -1,4 +1,4 @@
-"""The tables: every column there from the first load on, a row for each run, and what a column can't hold in `extra`."""
+"""The tables: every column there from the first load on, a row for each run, what no column holds in `extra`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOAD_RUNS = {
 # What each database calls these types.
 TYPES = {
     "VARCHAR": "text", "BIGINT": "bigint", "DOUBLE": "double", "JSON": "json", "TIMESTAMP WITH TIME ZONE": "time",
-    "character varying": "text", "bigint": "bigint", "double precision": "double", "jsonb": "json",
+    "BOOLEAN": "bool", "boolean": "bool", "character varying": "text", "bigint": "bigint", "double precision": "double", "jsonb": "json",
     "timestamp with time zone": "time",
 }  # fmt: skip
 
@@ -66,7 +66,7 @@ def columns(ask: Ask, table: str) -> dict[str, str]:
         "SELECT column_name, data_type FROM information_schema.columns "
         f"WHERE table_schema = 'intercom' AND table_name = '{table}'"
     )
-    return {name: TYPES.get(kind, kind) for name, kind in rows}
+    return {name: TYPES[kind] for name, kind in rows}
 
 
 def test_every_column_is_there_from_a_first_load_that_found_nothing(
