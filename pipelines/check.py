@@ -69,17 +69,15 @@ def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
     api, token = _ok("API", where), _ok("token", "accepted, and may read calls")
     version = _ok("API version", settings.api_version)
     if answer.status == 401:
-        elsewhere = "" if settings.base_url else (
-            f". A token of a workspace hosted elsewhere answers 401 too: region is {settings.region}, "
-            "there are us, eu and au"
-        )
+        hint = f". A token of a workspace hosted elsewhere answers 401 too: region is {settings.region}, "
+        elsewhere = "" if settings.base_url else hint + "there are us, eu and au"
         token = _refused(f"not accepted ({told}): copy it again from Intercom's developer hub{elsewhere}")
         version = _unknown("API version", f"{settings.api_version}: not judged without a token that is accepted")
     elif answer.status == 403:
         token = _refused(f"may not read calls ({told}): give the app the scope read_conversations in the developer hub")
     elif answer.status == 400 and "version" in f"{error.code} {error.message}".lower():
         token = _unknown("token", "not judged by an answer about the version")
-        wrong = f"{settings.api_version} is none of Intercom's ({told}): set api_version = \"2.14\""
+        wrong = f'{settings.api_version} is none of Intercom\'s ({told}): set api_version = "2.14"'
         version = Finding("API version", ExitCode.USAGE, wrong)
     elif answer.status >= 500:
         trouble = f"{where} is in trouble ({told}): try again later"

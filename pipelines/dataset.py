@@ -45,7 +45,7 @@ class Dataset:
             named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
             self._client = _sql_job_client(destination, named.destination_client)
             place = self._client.config.data_location() or destination
-        is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
+        is_file = self._client.config.destination_type == "duckdb" and place != ":memory:"
         self.file = Path(place) if is_file else None
         self.location = str(self.file) if self.file else f"{destination} at {place}"
 

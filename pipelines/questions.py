@@ -19,7 +19,7 @@ ORDER BY 1 DESC
 LIMIT 14"""
 
 SHARE_ANSWERED = """\
-SELECT direction, count(*) AS calls, round(100.0 * count(answered_at) / count(*), 1) AS answered_percent
+SELECT direction, count(*) AS calls, CAST(100.0 * count(answered_at) / count(*) AS numeric(4, 1)) AS answered_percent
 FROM intercom.calls
 WHERE _deleted_at IS NULL AND ended_at IS NOT NULL
 GROUP BY direction
@@ -28,10 +28,13 @@ ORDER BY calls DESC"""
 TIME_TO_ANSWER = """\
 SELECT
   direction,
-  round(percentile_cont(0.5) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM answered_at - initiated_at))) AS median_seconds,
-  round(percentile_cont(0.9) WITHIN GROUP (ORDER BY EXTRACT(EPOCH FROM answered_at - initiated_at))) AS p90_seconds
-FROM intercom.calls
-WHERE answered_at IS NOT NULL AND _deleted_at IS NULL
+  CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS numeric(12, 1)) AS median_seconds,
+  CAST(percentile_cont(0.9) WITHIN GROUP (ORDER BY waited) AS numeric(12, 1)) AS nine_in_ten_seconds
+FROM (
+  SELECT direction, EXTRACT(EPOCH FROM answered_at - initiated_at) AS waited
+  FROM intercom.calls
+  WHERE answered_at IS NOT NULL AND _deleted_at IS NULL
+) AS answered
 GROUP BY direction
 ORDER BY direction"""
 

@@ -52,7 +52,7 @@ def test_a_destination_is_tried_by_writing_and_left_as_it_was(
         ({"faults": {"0": ["reset"]}}, {}, 1, "check the network, HTTPS_PROXY and base_url"),
         ({}, {"SOURCES__INTERCOM__BASE_URL": "http://127.0.0.1:1"}, 1, "wrong API          http://127.0.0.1:1"),
         ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, "the name is not known"),
-        ({}, {"DESTINATION__DUCKDB__CREDENTIALS": "/no/such/folder/calls.duckdb"}, 1, "/no/such/folder can't be written"),
+        ({}, {"DESTINATION__DUCKDB__CREDENTIALS": "/no/such/folder/c.duckdb"}, 1, "/no/such/folder can't be written"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_mend(
