@@ -81,9 +81,17 @@ class Workspace:
             preview: with the seconds that `Intercom-Version: Preview` adds.
         """
         index = self._index(call_id)
-        if index is None or _chance(self.seed, "missing", index).random() < self.missing_share:
+        if index is None or self._was_deleted(index):
             return None
         return _written(_Facts(self, index), _chance(self.seed, "form", index), preview)
+
+    def holds(self, call_id: str) -> bool:
+        """Whether `call` has an answer."""
+        index = self._index(call_id)
+        return index is not None and not self._was_deleted(index)
+
+    def _was_deleted(self, index: int) -> bool:
+        return self.missing_share > 0 and _chance(self.seed, "missing", index).random() < self.missing_share
 
     def _index(self, call_id: str) -> int | None:
         if (

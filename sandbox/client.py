@@ -21,9 +21,7 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-def request(
-    method: str, url: str, *, headers: Mapping[str, str] | None = None, json_body: object = None
-) -> Answer:
+def request(method: str, url: str, *, headers: Mapping[str, str] | None = None, json_body: object = None) -> Answer:
     """Send one request and read its answer whole.
 
     Raises:
@@ -32,9 +30,10 @@ def request(
     """
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.netloc, timeout=60)
+    path = (address.path or "/") + (f"?{address.query}" if address.query else "")
     body = None if json_body is None else json.dumps(json_body)
     try:
-        connection.request(method, address.path or "/", body, dict(headers or {}))
+        connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     finally:

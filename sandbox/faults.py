@@ -103,6 +103,10 @@ def dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
+def loads(body: bytes) -> Any:
+    return json.loads(body)
+
+
 class Faults:
     """Which fault strikes a request. Scripts by id come first, then ranges of requests, then chance."""
 

@@ -1,4 +1,4 @@
-"""The HTTP server: `GET /calls/{id}` as Intercom answers it, and `/_sandbox/…` to steer and watch it."""
+"""The HTTP server: `GET /calls/{id}` and `GET /calls` as Intercom answers them, `/_sandbox/…` to steer and watch it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from random import Random
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -22,12 +22,14 @@ from aiohttp.web_protocol import RequestHandler
 from .calls import Workspace
 from .delivery import declared_length, deliver
 from .faults import OK, REASONS, Answer, Context, Fault, Faults, dump, error, replaced
+from .listing import Listing, page_of
 from .settings import API_VERSIONS, Settings
 from .stats import Stats
 from .windows import Windows
 
 CALLS = "/calls/"
 CONTROL = "/_sandbox/"
+PAGE = "?page="
 DEFAULT_VERSION = "2.14"  # what an app gets that sends no Intercom-Version
 UNTOUCHED = frozenset({"reset", "hang"})  # faults that send no status line
 NOT_FOUND = "Resource Not Found"
@@ -35,9 +37,13 @@ NOT_FOUND = "Resource Not Found"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: the `number`th of all and the `attempt`th for its call, both from 1."""
+    """One request: the `number`th of all and the `attempt`th for its call, both from 1.
+
+    A page goes by the name `?page=N`, which no call's id can be, and has a size.
+    """
 
     call_id: str
+    page_size: int | None
     authorization: str | None
     version: str | None
     number: int
@@ -57,16 +63,19 @@ class Api:
         self._restart()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
+        path, _, query = request.raw_path.partition("?")
         if path.startswith(CONTROL):
             return await self._control(request, path.removeprefix(CONTROL))
         call_id = path.removeprefix(CALLS)
         if request.method == "GET" and call_id != path and "/" not in call_id:
             return await self._asked(request, unquote(call_id))
+        if request.method == "GET" and path == CALLS.rstrip("/"):
+            number, size = page_of(dict(parse_qsl(query)))
+            return await self._asked(request, f"{PAGE}{number}", size)
         request_id = self._request_id()
         return await self._send(request, error(404, request_id, NOT_FOUND), OK, b"", request_id)
 
-    async def _asked(self, request: web.BaseRequest, call_id: str) -> web.StreamResponse:
+    async def _asked(self, request: web.BaseRequest, call_id: str, page_size: int | None = None) -> web.StreamResponse:
         """Record the request, let it take its time on the wire, answer it."""
         stats = self.stats
         if request.protocol in self.unused:
@@ -74,7 +83,7 @@ class Api:
             stats.connections += 1
         authorization, version = request.headers.get("Authorization"), request.headers.get("Intercom-Version")
         number, attempt = stats.begin(call_id, authorization, version, time.time())
-        asked = Asked(call_id, authorization, version, number, attempt, self._request_id())
+        asked = Asked(call_id, page_size, authorization, version, number, attempt, self._request_id())
         latency = self._latency(number)
         status = 0
         try:
@@ -108,7 +117,7 @@ class Api:
             return error(403, request_id, message, "api_plan_restricted"), OK, headers
         if not admission.admitted:
             return error(429, request_id, self.windows.refusal(admission.window)), OK, headers
-        answer = self._right(call_id, request_id, asked.version == "Preview")
+        answer = self._right(asked)
         fault = self.faults.strikes(call_id, asked.number, asked.attempt)
         if fault.name != OK.name:
             context = Context(request_id, functools.partial(self._other_call, call_id), settings.redirect_to)
@@ -118,16 +127,37 @@ class Api:
         admission.window.ok += answer.status == 200 and fault.name not in UNTOUCHED
         return answer, fault, headers if answer.rate_headers else b""
 
-    def _right(self, call_id: str, request_id: str, preview: bool) -> Answer:
-        settings = self.settings
+    def _right(self, asked: Asked) -> Answer:
+        settings, call_id = self.settings, asked.call_id
         status = settings.statuses.get(call_id, 200)
-        if call_id in settings.bodies:
-            body = settings.bodies[call_id]
-            return Answer(status, body.encode() if isinstance(body, str) else dump(body))
+        if asked.page_size is not None and status == 200:
+            status = settings.list_status
         if status != 200:
-            return error(status, request_id)
-        made = None if call_id in self._missing else self._made(call_id, preview)
-        return error(404, request_id, NOT_FOUND) if made is None else Answer(200, made)
+            return Answer(status, stated) if (stated := self._stated(call_id)) else error(status, asked.request_id)
+        body = self._call(call_id, asked) if asked.page_size is None else self._page(asked)
+        return error(404, asked.request_id, NOT_FOUND) if body is None else Answer(200, body)
+
+    def _page(self, asked: Asked) -> bytes:
+        assert asked.page_size is not None
+        if stated := self._stated(asked.call_id):
+            return stated
+        number = int(asked.call_id.removeprefix(PAGE))
+        return self.listing.page(number, asked.page_size, asked.number, lambda call_id: self._call(call_id, asked))
+
+    def _call(self, call_id: str, asked: Asked) -> bytes | None:
+        """The call as it is at this request; None where there is none."""
+        if not self.listing.has(call_id, asked.number):
+            return None
+        body = self._stated(call_id)
+        if body is None and call_id not in self._missing:
+            body = self._made(call_id, asked.version == "Preview")
+        return None if body is None else self.listing.changed(call_id, body, asked.number)
+
+    def _stated(self, call_id: str) -> bytes | None:
+        if call_id not in self.settings.bodies:
+            return None
+        body = self.settings.bodies[call_id]
+        return body.encode() if isinstance(body, str) else dump(body)
 
     def _other_call(self, call_id: str) -> Any:
         other = str(self.settings.first_id + (call_id == str(self.settings.first_id)))
@@ -203,6 +233,7 @@ class Api:
         if getattr(self, "workspace", None) != workspace:
             self.workspace = workspace
             self._made = functools.lru_cache(maxsize=65_536)(functools.partial(_made, workspace))
+        self.listing = Listing(settings, workspace)
 
     def _restart(self) -> None:
         self.stats = Stats()

@@ -11,8 +11,12 @@ from typing import Any, Self
 from .faults import Fault
 
 API_VERSIONS = ("2.14", "2.15", "2.16", "2.17", "Preview", "Unstable")
-ROUNDINGS = ("up", "down", "none")
-RETRY_AFTERS = ("none", "seconds", "date")
+CHOICES = {
+    "reset_rounding": ("up", "down", "none"),
+    "retry_after": ("none", "seconds", "date"),
+    "list_order": ("id", "text", "created_at", "none", "reshuffled"),
+}
+LARGEST_PAGE = 25
 UNTIL = "2026-06-30T18:00:00Z"
 
 
@@ -55,6 +59,20 @@ class Settings:
         fault_share: share of the other answers that one of `fault_weights` strikes, by seed, id and attempt.
         fault_weights: faults and how often each is drawn.
         redirect_to: where the fault `redirect` points.
+        arriving: so many of the newest calls come in only while requests are made.
+        arriving_every: requests from one of them to the next.
+        deletions: (requests seen, id) pairs: from then on that call answers 404.
+        changes: (requests seen, id, fields) triples: from then on that call has these values.
+        list_order: of `GET /calls`: `id`, `text` (ids as text), `created_at`, `none` (a fixed shuffle) or
+            `reshuffled` (another for every request).
+        list_descending: newest or largest first.
+        list_disorder: with `created_at`: how many places ids are out of the order of time, at most.
+        list_per_page: the most calls on a page, whatever is asked for.
+        list_total: what `total_count` says, and the number of pages follows; None for the truth.
+        list_repeats: pages that hold what the page before them does.
+        list_skips: pages on which every other call is left out.
+        list_fields, list_without: fields that a page's calls have besides, or lack, others than by id.
+        list_status: the status of every page; single pages go by `?page=N` in `statuses`, `bodies`, `faults`.
     """
 
     seed: int = 1
@@ -92,17 +110,33 @@ class Settings:
     )
     redirect_to: str = "http://127.0.0.1:9/elsewhere"
 
+    arriving: int = 0
+    arriving_every: int = 1
+    deletions: Sequence[tuple[int, str]] = ()
+    changes: Sequence[tuple[int, str, Mapping[str, Any]]] = ()
+    list_order: str = "id"
+    list_descending: bool = False
+    list_disorder: int = 0
+    list_per_page: int = LARGEST_PAGE
+    list_total: int | None = None
+    list_repeats: Sequence[int] = ()
+    list_skips: Sequence[int] = ()
+    list_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    list_without: Sequence[str] = ()
+    list_status: int = 200
+
     def __post_init__(self) -> None:
         if self.calls < 0 or self.first_id < 0:
             raise ValueError("calls and first_id can't be negative")
         if self.window_seconds <= 0:
             raise ValueError(f"window_seconds is {self.window_seconds}: it must be above 0")
-        if self.reset_rounding not in ROUNDINGS:
-            raise ValueError(f"reset_rounding is {self.reset_rounding!r}: it can be {', '.join(ROUNDINGS)}")
-        if self.retry_after not in RETRY_AFTERS:
-            raise ValueError(f"retry_after is {self.retry_after!r}: it can be {', '.join(RETRY_AFTERS)}")
+        for name, known in CHOICES.items():
+            if (given := getattr(self, name)) not in known:
+                raise ValueError(f"{name} is {given!r}: it can be {', '.join(known)}")
         if not isinstance(self.latency_seconds, int | float) and not self.latency_seconds:
             raise ValueError("latency_seconds is an empty list: give a number or at least one entry")
+        if self.arriving_every < 1 or self.list_per_page < 1:
+            raise ValueError("arriving_every and list_per_page must be 1 or more")
         parse_until(self.until)
         for script in self.faults.values():
             if isinstance(script, str):
