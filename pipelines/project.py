@@ -32,8 +32,13 @@ def enter(folder: str | None, *, verbose: bool = False) -> Path:
 
 
 def register_defaults(project: Path) -> None:
-    """Give dlt this command's defaults; the environment, config.toml and secrets.toml override each of them."""
+    """Give dlt this command's defaults; the environment, config.toml and secrets.toml override each of them.
+
+    Raises:
+        UsageError: one of the two files can't be read.
+    """
     import dlt
+    from dlt.common.configuration.exceptions import ConfigProviderException
     from dlt.common.configuration.providers import CustomLoaderDocProvider
 
     defaults = {
@@ -48,4 +53,7 @@ def register_defaults(project: Path) -> None:
         "load": {"delete_completed_jobs": True, "truncate_staging_dataset": True},
         "destination": {"duckdb": {"credentials": str(project / DUCKDB_FILE)}},
     }
-    dlt.config.register_provider(CustomLoaderDocProvider("intercom_calls", lambda: defaults, locations=[]))
+    try:
+        dlt.config.register_provider(CustomLoaderDocProvider("intercom_calls", lambda: defaults, locations=[]))
+    except ConfigProviderException as error:
+        raise UsageError(f"{' '.join(str(error).split())}; correct the file") from None

@@ -42,7 +42,8 @@ LOAD_RUNS = {
 # What each database calls these types.
 TYPES = {
     "VARCHAR": "text", "BIGINT": "bigint", "DOUBLE": "double", "JSON": "json", "TIMESTAMP WITH TIME ZONE": "time",
-    "BOOLEAN": "bool", "boolean": "bool", "character varying": "text", "bigint": "bigint", "double precision": "double", "jsonb": "json",
+    "BOOLEAN": "bool", "boolean": "bool", "character varying": "text", "bigint": "bigint",
+    "double precision": "double", "jsonb": "json",
     "timestamp with time zone": "time",
 }  # fmt: skip
 

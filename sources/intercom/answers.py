@@ -16,6 +16,12 @@ from .values import read_text
 _LONGEST_TEXT = 2000
 
 
+_TOKEN_MENDS = {
+    401: "copy it again from Intercom's developer hub, and see that region is the workspace's",
+    403: "give its app the scope read_conversations in Intercom's developer hub",
+}
+
+
 class CallError(NamedTuple):
     """Why a call could not be had: the part of a `call_errors` row that one answer tells.
 
@@ -56,7 +62,12 @@ def read_call(asked_id: str, answer: Answer, *, attempts: int, at: datetime) -> 
         return _read_200(asked_id, answer, attempts, at)
     error = read_error(answer)
     if answer.status in (401, 403):
-        raise TokenRefused(error.message or f"HTTP {answer.status}", status=answer.status, request_id=error.request_id)
+        told = [f"HTTP {answer.status}", error.message, error.request_id and f"request id {error.request_id}"]
+        raise TokenRefused(
+            f"the API refused the access token ({', '.join(filter(None, told))}): {_TOKEN_MENDS[answer.status]}",
+            status=answer.status,
+            request_id=error.request_id,
+        )
     message = error.message or _first_words(answer)
     if answer.status in RETRYABLE_STATUSES:
         raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)

@@ -7,7 +7,7 @@ import os
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.exceptions import ConfigurationException, ConfigValueCannotBeCoercedException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
@@ -72,6 +72,10 @@ def resolve_settings(access_token: str | None = None) -> Settings:
     explicit = {"access_token": access_token} if access_token else None
     try:
         settings = resolve_configuration(Settings(), sections=SECTIONS, explicit_value=explicit)
+    except ConfigValueCannotBeCoercedException as error:
+        value = "its value" if error.field_name == "access_token" else repr(error.field_value)
+        kind = "a number" if error.hint is float else "text"
+        raise ConfigurationError(f"{error.field_name}: {value} is not {kind}") from None
     except ConfigurationException as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"[sources.intercom] can't be read: {reason}") from None

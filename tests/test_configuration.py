@@ -1,0 +1,191 @@
+"""Configuration by dlt's own ways: where it is found, what is refused, and that the token is never told."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sandbox import Sandbox
+
+from .conftest import Postgres, Project
+from .forked import Asked, Forked, run_each
+
+TOKEN = "SOURCES__INTERCOM__ACCESS_TOKEN"
+SECRET = "dG9rOjAxMjM0NTY3ODlfc2VjcmV0"
+
+
+def setting(name: str, value: str) -> dict[str, str | None]:
+    return {f"SOURCES__INTERCOM__{name}": value}
+
+
+# What is different in the environment, the options, and what the one line on stderr must say.
+FAULTS: dict[str, tuple[dict[str, str | None], list[str], list[str]]] = {
+    "no token": ({TOKEN: None}, [], ["no access token", TOKEN, "INTERCOM_ACCESS_TOKEN", ".dlt/secrets.toml"]),
+    "a blank token": ({TOKEN: "  "}, [], ["no access token"]),
+    "a token of two lines": ({TOKEN: f"{SECRET}\nx"}, [], ["access_token", "copy it again"]),
+    "a token with its scheme": ({TOKEN: f"Bearer {SECRET}"}, [], ["access_token", "white space"]),
+    "a token in curly quotes": ({TOKEN: f"“{SECRET}”"}, [], ["access_token", "copy it again"]),
+    "a region that is none": (setting("REGION", "uk"), [], ["region = 'uk'", "us, eu, au"]),
+    "http to another host": (setting("BASE_URL", "http://api.intercom.io"), [], ["base_url", "unencrypted", "https"]),
+    "credentials in the URL": (setting("BASE_URL", f"https://u:{SECRET}@h/"), [], ["base_url", "credentials"]),
+    "another scheme": (setting("BASE_URL", "ftp://127.0.0.1"), [], ["base_url = 'ftp://127.0.0.1'", "https://"]),
+    "no scheme": (setting("BASE_URL", "api.intercom.io"), [], ["base_url = 'api.intercom.io'", "https://"]),
+    "no host": (setting("BASE_URL", "https://"), [], ["base_url = 'https://'", "https://api.intercom.io"]),
+    "a query": (setting("BASE_URL", "https://h/?a=1"), [], ["base_url", "query"]),
+    "an address with half a bracket": (setting("BASE_URL", "https://[::1"), [], ["base_url", "https://"]),
+    "a port that is none": (setting("BASE_URL", "https://h:99999"), [], ["base_url", "https://"]),
+    "a version that is none": (setting("API_VERSION", "2.14\r\nX: y"), [], ["api_version", '"2.14"']),
+    "seconds in words": (setting("RETRY_SECONDS", "long"), [], ["retry_seconds", "long"]),
+    "no number": (setting("RETRY_SECONDS", "nan"), [], ["retry_seconds = nan", "0 or more"]),
+    "no end": (setting("LOCK_WAIT_SECONDS", "inf"), [], ["lock_wait_seconds = inf"]),
+    "less than nothing": (setting("SETTLE_HOURS", "-1"), [], ["settle_hours = -1", "0 or more"]),
+    "no time to connect": (setting("CONNECT_TIMEOUT_SECONDS", "0"), [], ["connect_timeout_seconds", "more than 0"]),
+    "no time to read": (setting("READ_TIMEOUT_SECONDS", "-3"), [], ["read_timeout_seconds", "more than 0"]),
+    "an unknown destination": ({}, ["--destination", "nonsense"], ["--destination nonsense", "duckdb, postgres"]),
+    "a destination without credentials": (
+        {},
+        ["--destination", "postgres"],
+        ["--destination postgres", "credentials", "DESTINATION__POSTGRES__CREDENTIALS"],
+    ),
+    "credentials that are none": (
+        {"DESTINATION__POSTGRES__CREDENTIALS": f"not a url {SECRET}"},
+        ["--destination", "postgres"],
+        ["--destination postgres"],
+    ),
+    "a driver that is not installed": (
+        {"DESTINATION__SNOWFLAKE__CREDENTIALS": f"snowflake://user:{SECRET}@account/db"},
+        ["--destination", "snowflake"],
+        ["--destination snowflake", "driver", "pip install 'dlt[snowflake]'"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def ends(sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Forked]:
+    """How the command ended for each fault; none of them made a request."""
+    api = sandbox_process
+    api.reset()
+    env = {"SOURCES__INTERCOM__BASE_URL": api.url, TOKEN: SECRET}
+    project = Project(tmp_path_factory.mktemp("faulty"), env)
+    asked = [Asked(["load", "--json", "1", *options], changes) for changes, options, _ in FAULTS.values()]
+    outcomes = run_each(project, asked)
+    assert api.stats()["requests"] == 0
+    return dict(zip(FAULTS, outcomes, strict=True))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_one_line_and_no_request(fault: str, ends: dict[str, Forked]) -> None:
+    result = ends[fault].result
+    assert result.exit_code == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    for part in FAULTS[fault][2]:
+        assert part in line
+    assert SECRET not in result.stdout + result.stderr
+    assert result.summary["exit_code"] == 2
+    if not FAULTS[fault][1]:  # dlt makes a working folder before it asks a destination for its configuration
+        assert ends[fault].left == ()
+
+
+def test_toml_files_that_cant_be_read_are_named(project: Project, api: Sandbox) -> None:
+    (project.folder / ".dlt").mkdir()
+    for name in ("secrets.toml", "config.toml"):
+        file = project.folder / ".dlt" / name
+        file.write_text(f'[sources.intercom]\naccess_token = "{SECRET}\n')
+        result = project.load("1")
+        assert result.exit_code == 2, result.stderr
+        (line,) = result.stderr.splitlines()
+        assert str(file) in line
+        assert SECRET not in line
+        file.unlink()
+    assert api.stats()["requests"] == 0
+
+
+def test_all_is_found_in_the_project_folder_from_wherever_the_command_runs(
+    project: Project, api: Sandbox, tmp_path: Path
+) -> None:
+    """config.toml and secrets.toml, a relative DuckDB file, the working files; and where each goes by default."""
+    api.configure(calls=0, token=SECRET, bodies={"1": {"type": "call", "id": "1"}})
+    elsewhere = Project(tmp_path / "elsewhere", {})
+    elsewhere.folder.mkdir()
+    dlt = project.folder / ".dlt"
+    dlt.mkdir()
+    (dlt / "secrets.toml").write_text(f'[sources.intercom]\naccess_token = "{SECRET}"\n')
+    (dlt / "config.toml").write_text(f'[sources.intercom]\nbase_url = "{api.url}"\n')
+    result = elsewhere.load("1", "--project", "../a project")
+    assert result.exit_code == 0, result.stderr
+    assert str(project.folder / "intercom_calls.duckdb") in result.stderr
+    assert project.query("SELECT id FROM intercom.calls") == [("1",)]
+    assert list((dlt / "data" / "pipelines").iterdir())
+
+    # the environment goes before the files, DLT_PROJECT_DIR is the same as --project
+    (dlt / "config.toml").write_text('[sources.intercom]\nbase_url = "https://127.0.0.1:1"\n')
+    with (dlt / "secrets.toml").open("a") as secrets:
+        secrets.write('[destination.duckdb]\ncredentials = "other.duckdb"\n')
+    result = elsewhere.load(
+        "1",
+        env={
+            "DLT_PROJECT_DIR": str(project.folder),
+            "DLT_DATA_DIR": "working files",
+            "SOURCES__INTERCOM__BASE_URL": api.url,
+        },
+    )
+    assert result.exit_code == 0, result.stderr
+    assert str(project.folder / "other.duckdb") in result.stderr
+    with duckdb.connect(str(project.folder / "other.duckdb"), read_only=True) as database:
+        assert database.execute("SELECT id FROM intercom.calls").fetchall() == [("1",)]
+    assert list((project.folder / "working files" / "pipelines").iterdir())
+    assert list(elsewhere.folder.iterdir()) == []
+
+
+def test_the_token_of_intercom_s_own_name_is_used_where_dlt_finds_none(project: Project, api: Sandbox) -> None:
+    del project.env[TOKEN]
+    project.env["INTERCOM_ACCESS_TOKEN"] = SECRET
+    api.configure(calls=0, token=SECRET, bodies={"1": {"type": "call", "id": "1"}, "2": {"type": "call", "id": "2"}})
+    assert project.load("1").exit_code == 0
+    api.configure(token="of-dlt")
+    result = project.load("2", env={TOKEN: "of-dlt"})
+    assert result.exit_code == 0, result.stderr
+    assert api.stats()["authorizations"] == {
+        hashlib.sha256(f"Bearer {token}".encode()).hexdigest()[:32]: 1 for token in (SECRET, "of-dlt")
+    }
+
+
+@pytest.mark.parametrize(("forbidden", "status", "mend"), [(False, 401, "region"), (True, 403, "read_conversations")])
+def test_a_refused_token_is_told_with_its_mend(
+    forbidden: bool, status: int, mend: str, project: Project, api: Sandbox
+) -> None:
+    api.configure(token=project.env[TOKEN] if forbidden else "another", forbidden=forbidden)
+    result = project.load("1000001")
+    assert (result.exit_code, result.summary["loaded"], result.summary["not_reached"]) == (4, 0, 1)
+    error = result.stderr.splitlines()[-1]
+    for part in (str(status), "token", mend, "request id"):
+        assert part in error
+    assert project.query("SELECT exit_code, finished_at IS NOT NULL FROM intercom.load_runs") == [(4, True)]
+
+
+def test_no_secret_is_in_any_file_or_output(project: Project, api: Sandbox, postgres: Postgres) -> None:
+    password = "cGFzczpob3JzZS1iYXR0ZXJ5"
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url.replace(":x@", f":{password}@")
+    project.env[TOKEN] = SECRET
+    bodies = {name: {"type": "call", "id": name} for name in ("1", "2")}
+    api.configure(calls=0, token=SECRET, bodies=bodies, statuses={"bad": 400}, faults={"1": ["status:503", "reset"]})
+    runs = [
+        project.load("1", "bad", "gone", "--destination", "postgres", "-v", "-v"),
+        project.load("2", "-v", "-v"),
+    ]
+    assert [run.exit_code for run in runs] == [3, 0], runs
+    api.configure(token="another")
+    runs.append(project.load("3", "-v", "-v", "--destination", "postgres"))
+    assert runs[2].exit_code == 4
+    for run in runs:
+        for secret in (SECRET, password):
+            assert secret not in run.stdout + run.stderr
+    files = [path for path in project.folder.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for path in files:
+        for secret in (SECRET, password):
+            assert secret.encode() not in path.read_bytes(), path
