@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
 INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
-CODE := sources pipelines sandbox tests $(wildcard benchmarks)
+CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
 # went, it is made anew.
@@ -26,7 +26,7 @@ demo: $(VENV)/runtime ## loads sample calls from a local stand-in of the API int
 	@$(BIN)/intercom-calls demo
 
 test: $(VENV)/dev ## passes the tests; ARGS='-k words': those; CI=1: and branch coverage
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(if $(CI),--cov) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) $(if $(CI),--cov)
 
 lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)

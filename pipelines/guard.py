@@ -38,9 +38,7 @@ class Guard:
     def speaks(self) -> bool:
         """Whether more is missing than can be believed."""
         all_missing = self._new >= ENOUGH and self._new == self._new_missing
-        return all_missing or (
-            len(self.vanished) >= ENOUGH and len(self.vanished) > LARGEST_SHARE * self._loaded
-        )
+        return all_missing or (len(self.vanished) >= ENOUGH and len(self.vanished) > LARGEST_SHARE * self._loaded)
 
     def doubting(self, errors: Sequence[ErrorRow]) -> list[ErrorRow]:
         """The last chunk's rows; where the guard speaks, with those of every call in doubt instead of their own.

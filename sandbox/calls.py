@@ -94,11 +94,7 @@ class Workspace:
         return self.missing_share > 0 and _chance(self.seed, "missing", index).random() < self.missing_share
 
     def _index(self, call_id: str) -> int | None:
-        if (
-            len(call_id) > 18
-            or not (call_id.isascii() and call_id.isdecimal())
-            or call_id != str(int(call_id))
-        ):
+        if len(call_id) > 18 or not (call_id.isascii() and call_id.isdecimal()) or call_id != str(int(call_id)):
             return None
         index = int(call_id) - self.first_id
         return index if 0 <= index < self.calls else None
@@ -126,9 +122,7 @@ class _Facts:
         self.state, self.ended_reason, self.answered = self._outcome(chance)
         if self.answered:
             self.talk_seconds = max(4, int(chance.lognormvariate(math.log(235), 0.85)))
-            self.hold_seconds = (
-                int(self.talk_seconds * 0.3 * chance.random()) if chance.random() < 0.16 else 0
-            )
+            self.hold_seconds = int(self.talk_seconds * 0.3 * chance.random()) if chance.random() < 0.16 else 0
         self.answered_at = self.created_at + self.queue_seconds if self.answered else None
         ended_at = self.created_at + self.queue_seconds + self.talk_seconds
         self.recorded = self.answered and chance.random() < 0.93
@@ -145,9 +139,7 @@ class _Facts:
         """State, reason of the end, and whether somebody answered; sets the wait on the way."""
         if self.direction == "outbound":
             self.queue_seconds = int(min(chance.lognormvariate(math.log(13), 0.5), 60))
-            reason = _pick(
-                chance, {"completed": 61, "no_answer": 22, "voicemail": 11, "busy": 4, "failed": 2}
-            )
+            reason = _pick(chance, {"completed": 61, "no_answer": 22, "voicemail": 11, "busy": 4, "failed": 2})
             return ("completed" if reason == "completed" else "missed"), reason, reason == "completed"
         if not self.staffed and chance.random() < 0.8:
             self.queue_seconds = int(8 + 25 * chance.random())
@@ -184,11 +176,7 @@ def _written(facts: _Facts, chance: Random, preview: bool) -> Call:
     caller = _chance(workspace.seed, "caller", leader)
     contact = int(max(1, workspace.calls * 0.3) * caller.random() ** 1.6)
     recording = f"{API}/calls/{call_id}" if facts.recorded and facts.processed else None
-    fin = (
-        f"{API}/calls/{workspace.first_id + max(0, facts.index - 1)}"
-        if facts.with_fin and facts.processed
-        else None
-    )
+    fin = f"{API}/calls/{workspace.first_id + max(0, facts.index - 1)}" if facts.with_fin and facts.processed else None
     call: Call = {
         "type": "call",
         "id": call_id,
@@ -253,9 +241,7 @@ def _phone(seed: int, contact: int) -> str:
     chance = _chance(seed, "phone", contact)
     if chance.random() < 0.6:
         return f"+1{AREA_CODES[int(chance.random() * len(AREA_CODES))]}55501{int(chance.random() * 100):02}"
-    return (
-        BRITISH_PREFIXES[int(chance.random() * len(BRITISH_PREFIXES))] + f"{int(chance.random() * 1000):03}"
-    )
+    return BRITISH_PREFIXES[int(chance.random() * len(BRITISH_PREFIXES))] + f"{int(chance.random() * 1000):03}"
 
 
 def _pick(chance: Random, weights: dict[str, int]) -> str:

@@ -50,9 +50,7 @@ class Sandbox:
         # The parent folder makes the package importable wherever the caller stands.
         command = [sys.executable, "-m", "sandbox", "--port", str(self._port), "--config", "-"]
         folder = Path(__file__).resolve().parent.parent
-        self._process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(dataclasses.asdict(self.settings)) + "\n")

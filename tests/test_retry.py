@@ -47,9 +47,9 @@ def test_a_fault_that_passes_costs_one_more_request_and_nothing_else(api: Sandbo
     assert fetched.errors == {}
     assert fetched.failure is None
     stats = api.stats()
-    assert {
-        fault: stats["by_id"][call_id] for call_id, fault in zip(ids, PASSING, strict=True)
-    } == dict.fromkeys(PASSING, 2)
+    assert {fault: stats["by_id"][call_id] for call_id, fault in zip(ids, PASSING, strict=True)} == dict.fromkeys(
+        PASSING, 2
+    )
     assert fetched.counts.retries == 20
     assert fetched.counts.requests == stats["requests"] == 40
 
@@ -82,9 +82,7 @@ def test_a_call_that_fails_for_good_is_recorded_while_others_answer(api: Sandbox
         bodies={call_id: {"type": "call", "id": call_id} for call_id in [*ids, "good"]},
         faults={call_id: [fault] * 100 for call_id, fault in zip(ids, STAYING, strict=True)},
     )
-    fetched = Fetched(
-        api, [*ids, "good"], retry_seconds=2.0, read_timeout_seconds=0.5, connect_timeout_seconds=0.5
-    )
+    fetched = Fetched(api, [*ids, "good"], retry_seconds=2.0, read_timeout_seconds=0.5, connect_timeout_seconds=0.5)
     assert fetched.failure is None
     assert fetched.loaded == ["good"]
     by_id = api.stats()["by_id"]
@@ -141,9 +139,7 @@ def test_what_asking_again_would_not_mend_is_asked_once(api: Sandbox) -> None:
     ],
     ids=["reset", "no headers", "retry-after seconds", "retry-after date"],
 )
-def test_a_429_is_waited_for_and_asked_again_once(
-    api: Sandbox, fault: str, settings: dict[str, object]
-) -> None:
+def test_a_429_is_waited_for_and_asked_again_once(api: Sandbox, fault: str, settings: dict[str, object]) -> None:
     api.configure(bodies={"a": {"type": "call", "id": "a"}}, faults={"a": [fault]}, **settings)
     fetched = Fetched(api, ["a"], retry_seconds=0.0)
     assert fetched.loaded == ["a"]
@@ -158,9 +154,7 @@ def test_a_429_is_waited_for_and_asked_again_once(
 
 def test_a_429_storm_of_many_windows_is_outlived_by_what_retry_seconds_allows(api: Sandbox) -> None:
     """The API answers now and then, so it is alive however long one call is put off."""
-    api.configure(
-        limit=1, window_seconds=1, bodies={str(n): {"type": "call", "id": str(n)} for n in range(4)}
-    )
+    api.configure(limit=1, window_seconds=1, bodies={str(n): {"type": "call", "id": str(n)} for n in range(4)})
     fetched = Fetched(api, ["0", "1", "2", "3"], retry_seconds=0.5)
     assert sorted(fetched.loaded) == ["0", "1", "2", "3"]
     assert fetched.failure is None
@@ -237,9 +231,7 @@ def test_nested_beyond_reason_is_refused_and_the_rest_goes_on(api: Sandbox) -> N
 
 
 def test_no_text_of_the_api_can_keep_an_error_from_being_stored(api: Sandbox) -> None:
-    message = (
-        '{"type":"error.list","request_id":"r\\u00001","errors":[{"code":"\\ud800","message":"a\\u0000b"}]}'
-    )
+    message = '{"type":"error.list","request_id":"r\\u00001","errors":[{"code":"\\ud800","message":"a\\u0000b"}]}'
     api.configure(bodies={"a": message, "b": "\x00nothing"}, statuses={"a": 400, "b": 418})
     fetched = Fetched(api, ["a", "b"])
     error = fetched.errors["a"]

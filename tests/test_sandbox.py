@@ -122,9 +122,7 @@ def test_a_status_is_answered_as_stated(api: Sandbox) -> None:
 # Who may ask
 
 
-@pytest.mark.parametrize(
-    "authorization", ["Bearer wrong", "demo-token", "Bearer demo-token ", "bearer demo-token", ""]
-)
+@pytest.mark.parametrize("authorization", ["Bearer wrong", "demo-token", "Bearer demo-token ", "bearer demo-token", ""])
 def test_a_wrong_token_is_401_without_rate_headers(api: Sandbox, authorization: str) -> None:
     api.configure(token="demo-token-2")
     answer = get(api, "1000043", Authorization=authorization)
@@ -157,9 +155,7 @@ def test_a_429_is_intercoms(api: Sandbox) -> None:
     assert answers[2].json["errors"][0]["message"] == "Exceeded rate limit of 2 in 1e+06_seconds"
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 1_000_000
     assert answers[0].headers["Retry-After"] is None
-    assert [(seen["requests"], seen["ok"], seen["rate_limited"]) for seen in api.stats()["windows"]] == [
-        (3, 2, 1)
-    ]
+    assert [(seen["requests"], seen["ok"], seen["rate_limited"]) for seen in api.stats()["windows"]] == [(3, 2, 1)]
 
 
 def test_without_a_limit_nothing_is_said(api: Sandbox) -> None:

@@ -127,6 +127,4 @@ def test_phone_numbers_are_kept_free_for_fiction() -> None:
 def test_the_year_ends_when_it_is_told_to() -> None:
     newest = Workspace(calls=1000, until="2024-03-01T12:00:00+02:00").call("1001000")
     assert newest is not None
-    assert (
-        1709200800 < seconds(newest["created_at"]) <= 1709287200
-    )  # within the day before 2024-03-01T10:00:00Z
+    assert 1709200800 < seconds(newest["created_at"]) <= 1709287200  # within the day before 2024-03-01T10:00:00Z

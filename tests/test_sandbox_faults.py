@@ -44,9 +44,7 @@ def wire(api: Sandbox, call_id: str = "1000043") -> socket.socket:
     """A connection on which the call was asked for and nothing was read yet."""
     host, _, port = urlsplit(api.url).netloc.partition(":")
     connection = socket.create_connection((host, int(port)), timeout=30)
-    connection.sendall(
-        f"GET /calls/{call_id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-token\r\n\r\n".encode()
-    )
+    connection.sendall(f"GET /calls/{call_id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-token\r\n\r\n".encode())
     return connection
 
 

@@ -50,9 +50,7 @@ def start(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_line_serves_until_it_is_stopped(stop: signal.Signals) -> None:
-    process, ready = start(
-        "--calls", "3", "--token", "t", "--limit", "7", "--window", "5", "--latency", "0.01"
-    )
+    process, ready = start("--calls", "3", "--token", "t", "--limit", "7", "--window", "5", "--latency", "0.01")
     try:
         answer = get(ready["url"], "1000003", token="t")
         assert (answer.status, answer.headers["X-RateLimit-Limit"]) == (200, "7")
