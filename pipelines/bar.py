@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sources.intercom.fetch import Fetch
 
-from .progress import Beside
+from .beside import Beside
 
 _REFRESH_SECONDS = 0.2
 
