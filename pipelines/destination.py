@@ -49,14 +49,16 @@ class Target:
             factory = Destination.from_reference(destination)
             config = factory.configuration(factory.spec(), accept_partial=True)
             place = _data_location(config) or destination
+            is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
+            if is_file:  # dlt does so for a relative one, but not before there is a pipeline
+                place = str(Path(dlt.current.run_context().local_dir, place).resolve())
             query = getattr(config.credentials, "query", None) or ""
             digest = hashlib.sha256(f"{place} {query} {dataset}".encode()).hexdigest()[:12]
             self.pipeline = dlt.pipeline(
                 f"intercom_calls_{factory.destination_name}_{digest}", destination=factory, dataset_name=dataset
             )
             self.pipeline.destination_client()  # says what is missing, driver or configuration
-        is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
-        self.file = Path(place).resolve() if is_file else None
+        self.file = Path(place) if is_file else None
         is_postgres = factory.destination_type == "dlt.destinations.postgres"
         self._database_lock = PostgresLock(self.pipeline) if is_postgres else None
         self.location = str(self.file) if self.file else f"{destination} at {place}"
