@@ -8,6 +8,9 @@ from typing import Any
 import click
 
 
+_OTHER = "Other"
+
+
 class GroupedOption(click.Option):
     """An option that is listed under the heading `group`."""
 
@@ -33,12 +36,13 @@ class GroupedCommand(click.Command):
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A section a group, in the order in which the groups first appear."""
+        """A section a group, in the order in which the groups first appear; what has no group comes last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+            if record is not None and isinstance(parameter, click.Option):
+                groups.setdefault(getattr(parameter, "group", _OTHER), []).append(record)
+        groups[_OTHER] = groups.pop(_OTHER, [])
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
