@@ -55,9 +55,9 @@ def _in_a_terminal(folder: Path) -> str:
 
 def _as_left_on_screen(line: str) -> str:
     """What is left of a line that was rewritten, as a progress bar's is."""
-    return (
-        line.rstrip("\r").rsplit("\x1b[2K", 1)[-1].rsplit("\r", 1)[-1].replace("\x1b[?25h", "").replace("\x1b[?25l", "")
-    )
+    for cursor in ("\x1b[?25h", "\x1b[?25l"):
+        line = line.replace(cursor, "")
+    return line.rstrip("\r").rsplit("\x1b[2K", 1)[-1].rsplit("\r", 1)[-1]
 
 
 def _draw(lines: list[str], name: str) -> None:

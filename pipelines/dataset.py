@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +18,6 @@ from sqlglot import exp
 
 from .destination import explained, is_locked_file, persevere
 from .outcome import UsageError
-
-logger = logging.getLogger("intercom_calls")
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -69,13 +66,7 @@ class Dataset:
                 return action(client)
 
         with explained(self.destination):
-            return persevere(connected, seconds=self._lock_wait_seconds, when=self._waits_for)
-
-    def _waits_for(self, error: BaseException) -> bool:
-        if not is_locked_file(error):
-            return False
-        logger.debug("%s is held by another program; waiting", self.location)
-        return True
+            return persevere(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
 
 
 def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:

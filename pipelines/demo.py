@@ -18,7 +18,7 @@ from rich.console import Console
 
 from . import project
 from .load_command import run as run_load
-from .outcome import DestinationFailed, ExitCode, Summary
+from .outcome import DestinationFailed, ExitCode, Summary, UsageError
 from .progress import Style
 from .questions import show_answers
 from .request import LoadRequest
@@ -30,7 +30,7 @@ TOKEN = "demo-token"  # noqa: S105  the stand-in's, no secret
 WORKSPACE_CALLS = 20_000
 CALLS = 1_500
 LATENCY_SECONDS = 0.05
-IDS_FILE = "calls.csv"
+IDS_FILE = "sample_ids.csv"
 
 QUERY = "SELECT ended_reason, count(*) AS calls FROM intercom.calls GROUP BY 1 ORDER BY 2 DESC"
 
@@ -47,20 +47,25 @@ def run(folder: Path, progress: Style) -> int:
         The exit code, as of `load`.
 
     Raises:
+        UsageError: the folder holds a database that no demo made.
         DestinationFailed: the folder can't be made or written to, or the stand-in does not start.
         IntercomError, RunStopped: as in `load`.
     """
     command = _as_typed(sys.argv[0])
+    if (folder / project.DUCKDB_FILE).exists() and not (folder / IDS_FILE).exists():
+        raise UsageError(f"{folder / project.DUCKDB_FILE} is not the demo's; pass --project with another folder")
     with _stand_in() as url:
         _write_ids(folder / IDS_FILE)
         _only_for_the_demo(folder, url)
         shown = os.path.relpath(folder)
         load = f"load --ids {shlex.quote(os.path.join(shown, IDS_FILE))} --project {shlex.quote(shown)}"
         logger.info(
-            "A demo: the calls come from a local stand-in of Intercom's Calls API at %s, with Intercom's rate limit\n"
-            "and %.0f ms a request. No token is needed, no real data is read. It is the same as:\n\n  $ %s %s\n",
-            url, LATENCY_SECONDS * 1000, command, load,
-        )  # fmt: skip
+            "A demo: the calls come from a local stand-in of Intercom's Calls API, with Intercom's\n"
+            "rate limit and %.0f ms a request. No token is needed, no real data is read. It does:\n\n  $ %s %s\n",
+            LATENCY_SECONDS * 1000,
+            command,
+            load,
+        )
         project.enter(str(folder))
         summary = Summary(destination="duckdb", dataset="intercom")
         request = LoadRequest(locations=(str(folder / IDS_FILE),), project=str(folder), progress=progress)

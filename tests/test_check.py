@@ -43,28 +43,52 @@ def test_a_destination_is_tried_by_writing_and_left_as_it_was(
 @pytest.mark.parametrize(
     ("settings", "env", "exit_code", "told"),
     [
-        ({}, {"SOURCES__INTERCOM__ACCESS_TOKEN": "another-token"}, 4, "wrong token        not accepted (HTTP 401"),
-        ({"forbidden": True}, {}, 4, "give the app the scope read_conversations"),
-        ({}, {"SOURCES__INTERCOM__API_VERSION": "1.99"}, 2, 'wrong API version  1.99 is none of Intercom\'s'),
-        ({}, {"SOURCES__INTERCOM__ACCESS_TOKEN": ""}, 2, "wrong token        no access token: set"),
-        ({"statuses": {"0": 503}}, {}, 1, "is in trouble (HTTP 503"),
-        ({"faults": {"0": ["html:404"]}}, {}, 1, "does not answer as Intercom does (HTTP 404)"),
-        ({"faults": {"0": ["reset"]}}, {}, 1, "check the network, HTTPS_PROXY and base_url"),
-        ({}, {"SOURCES__INTERCOM__BASE_URL": "http://127.0.0.1:1"}, 1, "wrong API          http://127.0.0.1:1"),
-        ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, "the name is not known"),
-        ({}, {"DESTINATION__DUCKDB__CREDENTIALS": "/no/such/folder/c.duckdb"}, 1, "/no/such/folder can't be written"),
+        (
+            {},
+            {
+                "SOURCES__INTERCOM__ACCESS_TOKEN": "another-token",
+                "DESTINATION__DUCKDB__CREDENTIALS": "/no/such/folder/c.duckdb",
+            },
+            4,
+            [
+                "wrong token        not accepted (HTTP 401, Access Token Invalid): copy it again",
+                "wrong destination  /no/such/folder can't be written: No such file or directory",
+            ],
+        ),
+        (
+            {"forbidden": True},
+            {},
+            4,
+            ["wrong token        may not read calls", "give the app the scope read_conversations"],
+        ),
+        ({}, {"SOURCES__INTERCOM__API_VERSION": "1.99"}, 2, ["wrong API version  1.99 is none of Intercom's"]),
+        ({}, {"SOURCES__INTERCOM__ACCESS_TOKEN": ""}, 2, ["wrong token        no access token: set"]),
+        ({"statuses": {"0": 503}}, {}, 1, ["is in trouble (HTTP 503", "?     token"]),
+        ({"faults": {"0": ["html:404"]}}, {}, 1, ["does not answer as Intercom does (HTTP 404)"]),
+        (
+            {},
+            {"SOURCES__INTERCOM__BASE_URL": "http://127.0.0.1:1"},
+            1,
+            ["wrong API          http://127.0.0.1:1", "check the network, HTTPS_PROXY and base_url"],
+        ),
+        ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, ["the name is not known"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_told_with_its_mend(
-    settings: dict[str, Any], env: dict[str, str], exit_code: int, told: str, project: Project, api: Sandbox
+    settings: dict[str, Any],
+    env: dict[str, str],
+    exit_code: int,
+    told: list[str],
+    project: Project,
+    api: Sandbox,
 ) -> None:
     api.configure(**settings)
     no_proxy = {name: "" for name in os.environ if name.lower().endswith("_proxy")}
     result = project.run("check", env={**no_proxy, **env})
-    assert told in result.stdout
+    for words in told:
+        assert words in result.stdout
     assert result.exit_code == exit_code
-    assert "demo-token" not in result.stdout + result.stderr
-    assert "another-token" not in result.stdout + result.stderr
+    assert "-token" not in result.stdout + result.stderr
 
 
 def test_a_wrong_region_is_given_as_a_cause_of_401() -> None:

@@ -17,6 +17,14 @@ ENV = {
 }
 
 
+def test_a_database_that_no_demo_made_is_left_alone(project: Project) -> None:
+    (project.folder / "intercom_calls.duckdb").write_bytes(b"somebody's")
+    result = project.run("demo", "--project", ".")
+    assert result.exit_code == 2
+    assert "intercom_calls.duckdb is not the demo's; pass --project with another folder" in result.stderr
+    assert [file.name for file in project.folder.iterdir()] == ["intercom_calls.duckdb"]
+
+
 def test_the_first_minute_ends_with_answers_and_commands_that_work(project: Project) -> None:
     path = {"PATH": f"{Path(COMMAND).parent}:/usr/bin:/bin"}
     first = project.run("demo", env=ENV | path)
