@@ -32,7 +32,7 @@ lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@find $(CODE) -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
 
 format: $(VENV)/dev ## puts imports and layout in order
@@ -47,7 +47,7 @@ lock: ## takes the newest versions that pyproject.toml allows (needs uv)
 	  --output-file requirements/dev.lock
 
 clean: ## removes the virtual environment and what tools left
-	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 
 # The virtual environment: made here, filled from the locks below.
