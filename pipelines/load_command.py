@@ -45,6 +45,11 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
     if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
         raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
     target = Target(request.destination, request.dataset)
+    if target.file is not None and target.file.stem.lower() == request.dataset:
+        raise UsageError(
+            f"--dataset {request.dataset} is also the name of {target.file}, and DuckDB can't tell the two apart; "
+            "rename one of them"
+        )
     if request.ids_sql is not None:
         ids = unite(ids, _queried(request, target), "--ids-sql", bad=request.bad_ids)
     _tell(ids)

@@ -194,7 +194,7 @@ def test_an_empty_list_can_be_allowed_and_a_query_may_find_nothing(project: Proj
     assert api.stats()["requests"] == 0
 
 
-def test_a_query_needs_no_database_that_is_there_already(lists: Path, project: Project, api: Sandbox) -> None:
+def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project: Project, api: Sandbox) -> None:
     query = "SELECT call_id FROM read_csv('ids.csv', all_varchar = true)"
     (lists / "ids.csv").write_text("call_id\n007\n007\n")
     plan = project.load("--ids-sql", query, "--dry-run")
@@ -204,4 +204,8 @@ def test_a_query_needs_no_database_that_is_there_already(lists: Path, project: P
     assert result.exit_code == 2
     assert result.summary["error"].startswith("--ids-sql: ")
     assert "SELEC" in result.summary["error"]
+    result = project.load("1", env={"DESTINATION__DUCKDB__CREDENTIALS": "intercom.duckdb"})
+    assert result.exit_code == 2
+    for part in ("--dataset intercom", "intercom.duckdb", "rename one"):
+        assert part in result.summary["error"]
     assert not (lists / "intercom_calls.duckdb").exists()

@@ -15,6 +15,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.extract import DltResource
 
+from .calls import to_batch
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
 from .fetch import Chunk, Fetch
 from .ids import read_ids
@@ -57,6 +58,9 @@ def intercom(
     return answers.calls, answers.call_errors
 
 
+_EMPTY = {"calls": to_batch([]), "call_errors": errors_batch([])}
+
+
 class _Answers:
     """One fetch behind two resources: whichever dlt asks first pulls the next chunk for both."""
 
@@ -72,11 +76,16 @@ class _Answers:
 
     def of(self, table: str) -> Iterator[pa.RecordBatch]:
         """The batches of one table, as they come."""
+        came = False
         while True:
-            yield from self._drain(table)
+            for batch in self._drain(table):
+                came = True
+                yield batch
             self._chunks = self._chunks or self._fetch()
             chunk = next(self._chunks, None)
             if chunk is None:
+                if not came:  # so that the table and all its columns are there from the first load on
+                    yield _EMPTY[table]
                 return
             reconciled = reconcile(chunk, self._plan)
             if self.calls.selected:

@@ -14,6 +14,7 @@ import dlt
 import duckdb
 import pyarrow as pa
 import sqlglot
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
@@ -69,12 +70,20 @@ class Plan:
         """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched."""
         if not self.requested:
             return
+        try:
+            connection = pipeline.sql_client()
+        except SqlClientNotAvailable:
+            if self._refresh == "all":
+                return
+            raise ConfigurationError(
+                f'refresh = "{self._refresh}" asks the destination what is loaded, but it answers no SQL; use "all"'
+            ) from None
         plan = duckdb.connect(config={"threads": 2})
         plan.execute("SET TimeZone = 'UTC'")
         plan.register("ids", pa.table({"id": self._ids}))
         plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
         plan.execute(_KNOWN_TABLES)
-        with pipeline.sql_client() as client:
+        with connection as client:
             has_calls = self._copy(client, "calls", self._calls_query(), into="loaded", key="id", plan=plan)
             has_errors = self._copy(client, "call_errors", _ERRORS_QUERY, into="failed", key="call_id", plan=plan)
         if has_calls or has_errors:

@@ -1,0 +1,217 @@
+"""The source in anybody's dlt pipeline: no command line, no project folder of ours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sources.intercom
+from sandbox import Sandbox
+
+from .conftest import Project
+
+ENDED = 1_740_816_000
+SECRET = "dG9rOjAxMjM0NTY3ODlfc2VjcmV0"
+
+PRELUDE = """
+import json, dlt
+from sources.intercom import intercom, BadIds, ConfigurationError, TokenRefused
+def pipeline(dataset):
+    return dlt.pipeline("calls_of_" + dataset, destination=dlt.destinations.duckdb("mine.duckdb"), dataset_name=dataset)
+def causes(error):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+"""
+
+
+@pytest.fixture
+def own(project: Project) -> Project:
+    """A project in which the command never ran: dlt's own working folder, telemetry off as dlt itself is told."""
+    project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    return project
+
+
+def run(project: Project, script: str, **env: str) -> Any:
+    """Run a script in the project folder and read the JSON it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script],
+        cwd=project.folder,
+        env=project.environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def bodies(*call_ids: str, **fields: Any) -> dict[str, Any]:
+    return {call_id: {"type": "call", "id": call_id, "ended_at": ENDED, **fields} for call_id in call_ids}
+
+
+def test_a_plain_pipeline_loads_calls_and_what_failed(own: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies=bodies("007", "7"), statuses={"bad": 400})
+    found = run(
+        own,
+        """
+mine = pipeline("loaded")
+mine.run(intercom(ids=["007", " 7 ", 7, "bad", "ghost"]))
+with mine.sql_client() as client:
+    calls = client.execute_sql("SELECT id, epoch(ended_at)::BIGINT, duration, _deleted_at FROM calls ORDER BY id")
+    errors = client.execute_sql("SELECT call_id, http_status, code, attempts FROM call_errors ORDER BY call_id")
+print(json.dumps([calls, errors]))
+""",
+    )
+    assert found == [
+        [["007", ENDED, None, None], ["7", ENDED, None, None]],
+        [["bad", 400, "bad_request", 1], ["ghost", 404, "not_found", 1]],
+    ]
+    assert api.stats()["by_id"] == {"007": 1, "7": 1, "bad": 1, "ghost": 1}
+    assert {path.name for path in own.folder.iterdir()} == {"mine.duckdb", "dlt"}
+
+    # in the same dataset: each value of refresh, and an id that leaves call_errors
+    going_on = {"open": {"type": "call", "id": "open"}}
+    api.reset(limit=None, calls=0, bodies=bodies("007", "7", "bad", state="new") | going_on)
+    found = run(
+        own,
+        """
+asked = {}
+def load(**options):
+    mine = pipeline("loaded")
+    mine.run(intercom(ids=["007", "7", "bad", "ghost", "open"], **options))
+    with mine.sql_client() as client:
+        rows = client.execute_sql("SELECT id, state FROM calls ORDER BY id")
+        return [rows, client.execute_sql("SELECT call_id, attempts FROM call_errors")]
+print(json.dumps([load(refresh="new"), load(refresh="open", workers=1), load()]))
+""",
+    )
+    some = [["007", None], ["7", None], ["bad", "new"], ["open", None]]
+    assert found == [
+        [some, [["ghost", 2]]],
+        [some, [["ghost", 3]]],
+        [[["007", "new"], ["7", "new"], ["bad", "new"], ["open", None]], [["ghost", 4]]],
+    ]
+    assert api.stats()["by_id"] == {"bad": 2, "ghost": 3, "open": 3, "007": 1, "7": 1}
+
+
+def test_either_table_can_be_had_alone_with_every_column_from_the_first_load_on(own: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies=bodies("1"))
+    found = run(
+        own,
+        """
+def tables(dataset, ids, *selected):
+    mine = pipeline(dataset)
+    mine.run(intercom(ids=ids).with_resources(*selected))
+    with mine.sql_client() as client:
+        names = client.execute_sql(
+            "SELECT table_name, count(*) FROM information_schema.columns WHERE table_schema = %s "
+            "AND table_name NOT LIKE '\\\\_dlt%%' ESCAPE '\\\\' GROUP BY ALL ORDER BY ALL", dataset)
+        counts = {name: client.execute_sql(f"SELECT count(*) FROM {name}")[0][0] for name, _ in names}
+        return [names, counts]
+print(json.dumps([
+    tables("only_calls", ["1", "ghost"], "calls"),
+    tables("only_errors", ["1", "ghost"], "call_errors"),
+    tables("nothing_found", ["ghost"], "calls", "call_errors"),
+    tables("nothing_failed", ["1"], "calls", "call_errors"),
+]))
+""",
+    )
+    calls, errors = ["calls", 26], ["call_errors", 9]
+    assert found == [
+        [[calls], {"calls": 1}],
+        [[errors], {"call_errors": 1}],
+        [[errors, calls], {"calls": 0, "call_errors": 1}],
+        [[errors, calls], {"calls": 1, "call_errors": 0}],
+    ]
+
+
+def test_what_cant_work_is_raised_as_an_exception_of_the_source_s_own(own: Project, api: Sandbox) -> None:
+    api.configure(token=SECRET)
+    found = run(
+        own,
+        f"SECRET = {SECRET!r}"
+        """
+def refused(action):
+    try:
+        action()
+    except Exception as error:
+        mine = [cause for cause in causes(error) if type(cause).__module__ == "sources.intercom.errors"]
+        return [type(mine[0]).__name__, getattr(mine[0], "status", None), str(mine[0])]
+print(json.dumps([
+    refused(lambda: intercom(ids=["a b"])),
+    refused(lambda: intercom(ids=["1"], refresh="some")),
+    refused(lambda: pipeline("refused").run(intercom(ids=["1"]))),
+    refused(lambda: pipeline("refused").run(intercom(ids=["1"], access_token="another"))),
+    len(list(intercom(ids=["1000001"], access_token=SECRET).calls)),
+]))
+""",
+    )
+    assert [one[:2] for one in found[:4]] == [
+        ["BadIds", None],
+        ["ConfigurationError", None],
+        ["TokenRefused", 401],
+        ["TokenRefused", 401],
+    ]
+    assert "id 1 given: 'a b'" in found[0][2]
+    assert "'some'" in found[1][2]
+    assert found[4] == 1
+
+
+def test_without_a_token_nothing_is_requested(own: Project, api: Sandbox) -> None:
+    del own.env["SOURCES__INTERCOM__ACCESS_TOKEN"]
+    found = run(
+        own,
+        """
+try:
+    pipeline("nothing").run(intercom(ids=["1"]))
+except Exception as error:
+    print(json.dumps([str(cause) for cause in causes(error) if isinstance(cause, ConfigurationError)]))
+""",
+    )
+    assert len(found) == 1
+    assert "no access token" in found[0]
+    assert api.stats()["requests"] == 0
+
+
+def test_a_destination_without_sql_gets_the_calls_too(own: Project, api: Sandbox) -> None:
+    """`all` needs to know nothing of what is there; what does is told so."""
+    api.configure(calls=0, bodies=bodies("1", "2"))
+    found = run(
+        own,
+        """
+taken = []
+@dlt.destination(batch_size=10, loader_file_format="parquet")
+def sink(batch, table):
+    if table["name"] == "calls":
+        taken.extend(batch.column("id").to_pylist())
+dlt.pipeline("sunk", destination=sink, dataset_name="sunk").run(intercom(ids=["1", "2"]))
+try:
+    dlt.pipeline("sunk", destination=sink, dataset_name="sunk").run(intercom(ids=["3"], refresh="new"))
+except Exception as error:
+    told = [str(cause) for cause in causes(error) if isinstance(cause, ConfigurationError)]
+print(json.dumps([sorted(taken), *told]))
+""",
+    )
+    assert found == [
+        ["1", "2"],
+        'refresh = "new" asks the destination what is loaded, but it answers no SQL; use "all"',
+    ]
+
+
+def test_the_source_imports_nothing_of_the_command(tmp_path: Path) -> None:
+    """Copied into another dlt project it works there: `sources/intercom` alone, relatively imported."""
+    package = Path(str(sources.intercom.__file__)).parent
+    shutil.copytree(package, tmp_path / "theirs" / "calls", ignore=shutil.ignore_patterns("__pycache__"))
+    script = "import json, sys; from theirs.calls import intercom; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    imported = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert "theirs" in imported
+    assert not imported & {"sources", "pipelines", "sandbox"}
