@@ -81,3 +81,5 @@ $(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
 $(VENV)/dev: requirements/dev.lock $(VENV)/runtime
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@touch $@
+
+-include crash/crash.mk
