@@ -40,7 +40,6 @@ def run(folder: Path, progress: Style) -> int:
 
     Args:
         folder: the demo's project; made where it is not there. What an earlier demo loaded is not asked for again.
-
         progress: as of `load`.
 
     Returns:
@@ -61,7 +60,7 @@ def run(folder: Path, progress: Style) -> int:
         load = f"load --ids {shlex.quote(os.path.join(shown, IDS_FILE))} --project {shlex.quote(shown)}"
         logger.info(
             "A demo: the calls come from a local stand-in of Intercom's Calls API, with Intercom's\n"
-            "rate limit and %.0f ms a request. No token is needed, no real data is read. It does:\n\n  $ %s %s\n",
+            "rate limit and %.0f ms a request. No token is needed, no real data is read. It runs:\n\n  %s %s\n",
             LATENCY_SECONDS * 1000,
             command,
             load,
