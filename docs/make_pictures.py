@@ -37,7 +37,7 @@ def _in_a_terminal(folder: Path) -> str:
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
         os.environ["PATH"] = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
         os.environ.pop("NO_COLOR", None)
-        os.execv(COMMAND, [COMMAND, "demo"])  # noqa: S606  our own program
+        os.execv(COMMAND, [str(COMMAND), "demo"])  # noqa: S606  our own program
     printed = b""
     while True:
         try:
