@@ -18,7 +18,7 @@ MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and PostgreSQL
 
@@ -83,3 +83,5 @@ $(VENV)/dev: requirements/dev.lock $(VENV)/runtime
 	@touch $@
 
 -include crash/crash.mk
+
+-include benchmarks/bench.mk
