@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
+from dlt.extract import DltResource
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from .locks import PostgresLock, Taken, file_lock
@@ -55,8 +57,12 @@ class Target:
             query = getattr(config.credentials, "query", None) or ""
             digest = hashlib.sha256(f"{place} {query} {dataset}".encode()).hexdigest()[:12]
             self.pipeline = dlt.pipeline(
-                f"intercom_calls_{factory.destination_name}_{digest}", destination=factory, dataset_name=dataset
+                f"intercom_calls_{factory.destination_name}_{digest}",
+                destination=factory,
+                dataset_name=dataset,
             )
+            # what waits there to be loaded are people's calls
+            Path(self.pipeline.working_dir).chmod(0o700)
             self.pipeline.destination_client()  # says what is missing, driver or configuration
         self.file = Path(place) if is_file else None
         is_postgres = factory.destination_type == "dlt.destinations.postgres"
@@ -88,12 +94,58 @@ class Target:
                 ) from None
             yield
 
-    def keep_locked(self) -> None:
-        """Make sure that the lock is still held: a server that was restarted has forgotten it.
+    def load(self, resources: list[DltResource]) -> None:
+        """Load these as one package, or finish it where an attempt before has failed.
 
         Raises:
-            DestinationFailed: another load has taken it meanwhile.
+            DestinationFailed: the lock was lost and another load has taken it.
         """
+        self._keep_locked()
+        if not self.finish_pending():
+            self.pipeline.run(resources)
+        self._forget_loaded()
+
+    def finish_pending(self) -> bool:
+        """Load the package that was left behind; False when there was none.
+
+        Raises:
+            DestinationFailed: it can't be finished, and nothing else could be loaded before it is.
+        """
+        pipeline = self.pipeline
+        self._drop_unprepared()
+        if not pipeline.has_pending_data:
+            return False
+        pipeline.run()
+        if pipeline.has_pending_data:
+            raise DestinationFailed(
+                f"what an interrupted load left in {pipeline.working_dir} can't be finished; remove that folder, "
+                "then run the same command"
+            )
+        return True
+
+    def _drop_unprepared(self) -> None:
+        """Throw away what a killed load had not prepared for loading; its calls are fetched again.
+
+        dlt stumbles over it: a first package without the pipeline's schema is passed over for ever, and with it all
+        that comes later; one that was prepared but not yet taken from `extracted` is prepared twice and fails.
+        """
+        working_folder = Path(self.pipeline.working_dir)
+        for folder in (
+            working_folder / "normalize",
+            working_folder / "normalize/extracted",
+            working_folder / "load/new",
+        ):
+            for left in folder.glob("*/"):
+                if left.name != "extracted" and left.is_dir():
+                    shutil.rmtree(left)
+
+    def _forget_loaded(self) -> None:
+        """Keep the working folder from growing: what is loaded is of no use there."""
+        for load_id in self.pipeline.list_completed_load_packages():
+            shutil.rmtree(Path(self.pipeline.get_load_package_info(load_id).package_path))
+
+    def _keep_locked(self) -> None:
+        """Make sure that the lock is still held: a server that was restarted has forgotten it."""
         try:
             if self._database_lock is not None:
                 self._database_lock.renew()

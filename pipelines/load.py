@@ -195,25 +195,19 @@ class Run:
         summary.stop_the_clock()
 
     def _run_pipeline(self, resources: list[DltResource]) -> None:
-        pipeline = self._target.pipeline
-
-        def load() -> None:
-            self._target.keep_locked()
-            # after a failed attempt the package is there already
-            pipeline.run(None if pipeline.has_pending_data else resources)
-
         self._wait_for_file(
-            lambda: persevere(load, seconds=self._settings.retry_seconds, when=lambda error: self._goes_on(error))
+            lambda: persevere(
+                lambda: self._target.load(resources), seconds=self._settings.retry_seconds, when=self._goes_on
+            )
         )
 
     def _goes_on(self, error: BaseException) -> bool:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
 
     def _finish_pending(self) -> None:
-        pipeline = self._target.pipeline
-        if pipeline.has_pending_data:
+        if self._target.pipeline.has_pending_data:
             logger.warning("an interrupted load left a package behind; it is finished first")
-            pipeline.run()
+            self._target.finish_pending()
 
     def _wait_for_file(self, action: Callable[[], None]) -> None:
         persevere(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import subprocess
@@ -71,16 +72,10 @@ def running(project: Project, *arguments: str, env: Mapping[str, str] | None = N
             run.kill()
 
 
-def has_file(folder: Path, pattern: str) -> Callable[[], bool]:
-    """Whether a file matches below the folder, which may come and go meanwhile."""
-
-    def found() -> bool:
-        try:
-            return any(True for _ in folder.rglob(pattern))
-        except OSError:
-            return False
-
-    return found
+def has_file(project: Project, pattern: str) -> Callable[[], bool]:
+    """Whether a file of dlt's working folder matches, as `load/normalized/*/started_jobs/calls.*`."""
+    whole = f"{glob.escape(str(project.folder))}/.dlt/data/pipelines/*/{pattern}"
+    return lambda: bool(glob.glob(whole))
 
 
 def write_ids(project: Project, first: int, count: int) -> str:

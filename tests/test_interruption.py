@@ -66,7 +66,7 @@ def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
     ids = write_ids(project, 1_000_001, 400)
     api.configure(missing_share=0, latency_seconds=0.01)
     with running(project, "--ids", ids, "--chunk-size", "20") as run:
-        run.wait_until(has_file(project.folder / ".dlt", "started_jobs/*calls*"), every_seconds=0.002)
+        run.wait_until(has_file(project, "load/normalized/*/started_jobs/calls.*"), every_seconds=0.002)
         run.send(signal.SIGTERM)
         stopped = run.end()
     assert stopped.exit_code == 143
