@@ -40,7 +40,7 @@ class Settings(BaseConfiguration):
     """how long to go on asking where nothing answers usably"""
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 30.0
-    """the most that one answer may take, from the request to the body's last byte"""
+    """the most that one request may take, from connecting to the last byte of the answer"""
     lock_wait_seconds: float = 300.0
     """how long to wait for a DuckDB file that another program holds"""
 
