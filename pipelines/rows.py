@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import dlt
 import pyarrow as pa
@@ -22,8 +23,7 @@ def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None])
     with pipeline.sql_client() as client:
         dialect = client.capabilities.sqlglot_dialect
         table = exp.to_table(client.make_qualified_table_name("calls"), dialect=dialect)
-        # a driver would parse JSON, and a parsed number need not keep its digits
-        columns = [exp.cast(exp.column(name), "text") if name == "extra" else exp.column(name) for name in SCHEMA.names]
+        columns = [_readable(field) for field in SCHEMA]
         for start in range(0, len(call_ids), _IDS_A_QUERY):
             some = call_ids[start : start + _IDS_A_QUERY]
             query = exp.select(*columns).from_(table).where(exp.column("id").isin(*some))
@@ -31,6 +31,16 @@ def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None])
                 rows = cursor.fetchall()
             if rows:
                 yield _batch(rows, deleted_at)
+
+
+def _readable(field: pa.Field[Any]) -> exp.Expression:
+    """The column in a form that a driver takes to Python whole."""
+    column = exp.column(field.name)
+    if field.name == "extra":  # a driver would parse JSON, and a parsed number need not keep its digits
+        return exp.cast(column, "text")
+    if pa.types.is_timestamp(field.type):  # in a session's own time zone 9999 may be the year 10000
+        return exp.AtTimeZone(this=column, zone=exp.Literal.string("UTC"))
+    return column
 
 
 def _batch(rows: Sequence[Sequence[object]], deleted_at: Mapping[str, datetime | None]) -> pa.RecordBatch:

@@ -44,11 +44,15 @@ def test_a_loaded_call_that_answers_404_is_marked_deleted_until_it_answers_again
     row = "SELECT * FROM intercom.calls WHERE id = 'gone'"
     rest = (
         "SELECT id, type, state, phone, extract(epoch FROM updated_at), extract(epoch FROM ended_at), duration, "
-        "CAST(extra AS text), _fetched_at FROM intercom.calls WHERE id = 'gone'"
+        "CAST(extra AS text), _fetched_at, extract(epoch FROM initiated_at), extract(epoch FROM answered_at) "
+        "FROM intercom.calls WHERE id = 'gone'"
     )
     kept = '{"n": 123456789012345678901234567890.10, "u": "\\u00e9 \\\\u0000"}'
-    gone = json.dumps(body("gone", state="completed", duration=61, updated_at=ENDED + 9))[:-1] + f', "new": {kept}}}'
-    api.configure(calls=0, bodies={"gone": gone, "stays": body("stays", state="new", updated_at=ENDED + 9)})
+    first, last = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"  # what no local time zone holds
+    fields = {"state": "completed", "duration": 61, "initiated_at": first, "answered_at": last}
+    gone = json.dumps(body("gone", **fields, updated_at=ENDED + 9))[:-1] + f', "new": {kept}}}'
+    project.env["TZ"] = project.env["PGTZ"] = "Asia/Tokyo"
+    api.configure(calls=0, bodies={"gone": gone, "stays": body("stays", state="new", updated_at=last)})
     assert project.load(*load).exit_code == 0
     before, whole = ask(rest), ask(row)
     assert before[0][:7] == ("gone", "call", "completed", None, ENDED + 9, ENDED, 61)

@@ -143,7 +143,8 @@ class Plan:
             "SELECT id, CASE WHEN _deleted_at IS NOT NULL THEN 'deleted' "
             f"WHEN _fetched_at >= ended_at + INTERVAL '{self._settle_seconds} seconds' THEN 'settled' "
             f"WHEN ended_at IS NULL AND _fetched_at >= created_at + INTERVAL '{ABANDONED_DAYS} days' THEN 'settled' "
-            "ELSE 'open' END AS state, updated_at, _fetched_at"
+            # in a session's own time zone the last hours of 9999 are in the year 10000, which no driver can read
+            "ELSE 'open' END AS state, updated_at AT TIME ZONE 'UTC' AS updated_at, _fetched_at"
         )
 
     def _copy(
