@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +14,15 @@ import dlt
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration
-from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
+from dlt.common.destination.exceptions import (
+    DestinationTransientException,
+    SqlClientNotAvailable,
+    UnknownDestinationModule,
+)
 from dlt.common.exceptions import MissingDependencyException
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
+from sqlglot import exp
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from .locks import PostgresLock, Taken, file_lock
@@ -113,6 +119,7 @@ class Target:
         """
         pipeline = self.pipeline
         self._drop_unprepared()
+        self._drop_loaded()
         if not pipeline.has_pending_data:
             return False
         pipeline.run()
@@ -139,10 +146,18 @@ class Target:
                 if left.name != "extracted" and left.is_dir():
                     shutil.rmtree(left)
 
+    def _drop_loaded(self) -> None:
+        """Throw away what was loaded whole, of which the working folder had not been told when the load was killed.
+
+        dlt would refuse to complete it again, or note it in `_dlt_loads` a second time, and so double every join.
+        """
+        for load_id in _loaded(self.pipeline, self.pipeline.list_normalized_load_packages()):
+            shutil.rmtree(Path(self.pipeline.working_dir, "load/normalized", load_id))
+
     def _forget_loaded(self) -> None:
         """Keep the working folder from growing: what is loaded is of no use there."""
         for load_id in self.pipeline.list_completed_load_packages():
-            shutil.rmtree(Path(self.pipeline.get_load_package_info(load_id).package_path))
+            shutil.rmtree(Path(self.pipeline.working_dir, "load/loaded", load_id))
 
     def _keep_locked(self) -> None:
         """Make sure that the lock is still held: a server that was restarted has forgotten it."""
@@ -160,6 +175,22 @@ class Target:
         if self.file is not None:
             return self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
         return Path(self.pipeline.working_dir).with_suffix(".lock")
+
+
+def _loaded(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[str]:
+    """Those of these packages that the destination has noted as loaded."""
+    if not load_ids:
+        return []
+    try:
+        with pipeline.sql_client() as client:
+            dialect = client.capabilities.sqlglot_dialect
+            loads = pipeline.default_schema.loads_table_name
+            table = exp.to_table(client.make_qualified_table_name(loads), dialect=dialect)
+            query = exp.select("load_id").from_(table).where(exp.column("load_id").isin(*load_ids))
+            with client.execute_query(query.sql(dialect)) as cursor:
+                return [load_id for (load_id,) in cursor.fetchall()]
+    except (DatabaseUndefinedRelation, SqlClientNotAvailable):
+        return []
 
 
 def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
