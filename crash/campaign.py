@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,9 +13,9 @@ from tempfile import TemporaryDirectory
 from sandbox import Sandbox
 
 from .checker import Checker
-from .databases import Database, DuckDb, Postgres
-from .processes import Ended, Kill, Launcher, Project
-from .world import World, write_list
+from .processes import Ended, Kill, Launcher
+from .stage import Stage, settled_log
+from .world import World
 
 CHUNK_SIZE = 40
 LIST_SIZES = (200, 360)
@@ -76,41 +75,15 @@ class Census:
         return sorted(self.first.keys() | self.later.keys())
 
 
-class Stage:
-    """A project of its own with a database, beside a sandbox that it has to itself for so long."""
-
-    def __init__(self, folder: Path, sandbox: Sandbox, destination: str, postgres: str | None) -> None:
-        self.project = Project(
-            folder,
-            {
-                "SOURCES__INTERCOM__BASE_URL": sandbox.url,
-                "SOURCES__INTERCOM__ACCESS_TOKEN": sandbox.token,
-                "SOURCES__INTERCOM__RETRY_SECONDS": "60",
-            },
-        )
-        self.database: Database = DuckDb(folder)
-        if destination == "postgres":
-            assert postgres is not None
-            self.database = database = Postgres(postgres)
-            self.project.env["DESTINATION__POSTGRES__CREDENTIALS"] = database.url
-        self.args = ["load", "--json", "--ids", "ids.txt", "--chunk-size", str(CHUNK_SIZE), "--progress", "none"]
-        self.args += ["--destination", destination]
-        self.destination = destination
-
-    def working_files(self) -> int:
-        """How many files the working folder holds."""
-        return sum(len(names) for _, _, names in os.walk(self.project.folder / ".dlt"))
-
-
 def take_census(sandbox: Sandbox, destination: str, postgres: str | None, seed: int) -> Census:
     """Count points and time in loads that nobody kills."""
     with TemporaryDirectory(prefix="crash") as name:
-        stage = Stage(Path(name), sandbox, destination, postgres)
+        stage = Stage(Path(name), sandbox, destination, postgres, CHUNK_SIZE)
         world = World(Random(seed), int(time.time()))
         counted: list[dict[str, int]] = []
         with Launcher(stage.project, destination) as launcher:
             for size in (2 * CHUNK_SIZE + 10, LIST_SIZES[1]):
-                (stage.project.folder / "ids.txt").write_text(write_list(world.arrive(size)))
+                stage.list(world.arrive(size))
                 sandbox.reset(limit=None, **world.settings())
                 passages = stage.project.folder / "passages.json"
                 ended = launcher.run(stage.args, destination=destination, passages=passages)
@@ -151,7 +124,7 @@ class Campaign:
     def run(self) -> Report:
         """Load until the kills are done and the last list is through."""
         with TemporaryDirectory(prefix="crash") as name:
-            stage = Stage(Path(name), self._sandbox, self._destination, self._postgres)
+            stage = Stage(Path(name), self._sandbox, self._destination, self._postgres, CHUNK_SIZE)
             world = World(self._chance, int(time.time()))
             checker = Checker(world, stage.database, CHUNK_SIZE)
             with Launcher(stage.project, self._destination) as launcher:
@@ -167,7 +140,7 @@ class Campaign:
         before = list(world.calls)
         call_ids = world.arrive(chance.randint(*LIST_SIZES)) + chance.sample(before, len(before) // 4)
         chance.shuffle(call_ids)
-        (stage.project.folder / "ids.txt").write_text(write_list(call_ids))
+        stage.list(call_ids)
         share = chance.choice((0.0, 0.0, 0.03))
         # the first load into a new database passes points that no other does
         self._sandbox.reset(
@@ -207,9 +180,7 @@ class Campaign:
             return [f"stuck: {ended.stderr}"]
         if ended.exit_code not in (0, 3) and not ended.was_killed:
             return [f"ended with {ended.exit_code}: {ended.stdout} {ended.stderr}"]
-        while self._sandbox.stats()["in_flight"]:
-            time.sleep(0.01)
-        log = self._sandbox.log()
+        log = settled_log(self._sandbox)
         new, self._log_length = log[self._log_length :], len(log)
         wrong = checker.heard(new, ended)
         if not ended.was_killed:

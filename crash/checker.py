@@ -36,31 +36,34 @@ class Checker:
         self._given_in: dict[str, int] = {}
         self._killed: set[int] = set()
         self._run = 0
+        self._runs_begun = 0
         self._runs_done = 0
 
-    def heard(self, log: Iterable[tuple[float, str, int]], ended: Ended, *, refresh: str = "open") -> list[str]:
-        """Note what the API was asked in a run, before anything changes there."""
+    def heard(self, log: Iterable[tuple[float, str, int]], *ended: Ended, refresh: str = "open") -> list[str]:
+        """Note what the API was asked in a run, or in several at once, before anything changes there."""
         self._run += 1
-        if ended.was_killed:
+        self._runs_begun += len(ended)
+        if any(each.was_killed for each in ended):
             self._killed.add(self._run)
         entries = list(log)
-        asked = dict.fromkeys((name for _, name, _ in entries), 0)
+        asked: dict[str, set[int]] = {}
         for _, name, status in entries:
-            asked[name] = asked[name] or status
+            asked.setdefault(name, set()).add(status)
             self._asked[name] += 1
-        for name, status in asked.items():
+        for name, statuses in asked.items():
             call = self.world.calls[name]
             if name in self._given_in and refresh == "open":
                 self.lost_by_run[self._given_in[name]] += 1
             self._given_in.pop(name, None)
-            if call.status == "answers" and status in (0, 200):
+            if call.status == "answers" and statuses & {0, 200}:
                 self._served.setdefault(name, set()).add(call.version)
                 call.loaded_once = True
                 if call.is_settled:
                     self._given_in[name] = self._run
-        if not ended.was_killed and ended.summary["requests"] != len(entries):
-            return [f"the summary says {ended.summary['requests']} requests, the API had {len(entries)}"]
-        return []
+        if self._run in self._killed:
+            return []
+        counted = sum(each.summary["requests"] for each in ended)
+        return [f"{counted} requests were counted, the API had {len(entries)}"] if counted != len(entries) else []
 
     def always(self) -> list[str]:
         """What holds after a kill, too: no id twice, each row a version that was answered, none older than before."""
@@ -69,6 +72,10 @@ class Checker:
         wrong += [f"{name} is twice in call_errors" for (name,) in self._rows("call_errors", twice)]
         twice = "SELECT run_id FROM {} GROUP BY run_id HAVING count(*) > 1"
         wrong += [f"run {name} is twice in load_runs" for (name,) in self._rows("load_runs", twice)]
+        twice = "SELECT load_id FROM {} GROUP BY load_id HAVING count(*) > 1"
+        wrong += [
+            f"load {name} is twice in _dlt_loads, which doubles joins" for (name,) in self._rows("_dlt_loads", twice)
+        ]
         for run, lost in self.lost_by_run.items():
             if run not in self._killed:
                 wrong.append(f"{lost} settled calls of run {run}, which was not killed, were asked for again")
@@ -88,8 +95,8 @@ class Checker:
                 case "answers":
                     if name not in found:
                         wrong.append(f"{name} is lost")
-                    elif self._floor[name] != call.version:
-                        wrong.append(f"{name} is version {self._floor[name]}, the API has {call.version}")
+                    elif self._floor.get(name) != call.version:
+                        wrong.append(f"{name} is version {self._floor.get(name)}, the API has {call.version}")
                     elif found[name] is not None:
                         wrong.append(f"{name} is marked deleted and is there")
                     if name in errors:
@@ -170,8 +177,9 @@ class Checker:
         if summary["run_id"] not in {row[0] for row in rows}:
             yield f"run {summary['run_id']} left no row in load_runs"
         finished = sum(not row[-2] for row in rows)
-        if not self._runs_done <= finished <= self._runs_done + len(self._killed) or len(rows) > self._run:
-            yield f"load_runs has {len(rows)} rows, {finished} finished; {self._run} runs, {self._runs_done} ended"
+        if not self._runs_done <= finished <= self._runs_done + len(self._killed) or len(rows) > self._runs_begun:
+            runs = f"{self._runs_begun} runs, {self._runs_done} ended"
+            yield f"load_runs has {len(rows)} rows, {finished} finished; {runs}"
 
     def _errors_query(self) -> str:
         micro = self._database.microseconds.format

@@ -20,7 +20,7 @@ SQL_CLIENTS = {
     "postgres": "dlt.destinations.impl.postgres.sql_client:Psycopg2SqlClient",
 }
 
-# What a load passes, by the class it is a method of; `before` and `after` each is a point.
+# What a load passes, by the class (or module) it is of; `before` and `after` each is a point.
 STEPS = {
     "dlt.pipeline.pipeline:Pipeline": ("extract", "normalize", "load"),
     "dlt.extract.extract:Extract": ("extract", "commit_packages"),
@@ -51,9 +51,11 @@ STEPS = {
         "complete_load",
     ),
     "dlt.common.destination.client:RunnableLoadJob": ("run_managed",),
+    "os": ("unlink", "rmdir"),
     "sources.intercom.fetch:Fetch": ("take",),
     "sources.intercom.plan:Plan": ("ask",),
-    "pipelines.load:Run": ("prepare", "_load", "_close", "_run_pipeline"),
+    "pipelines.load:Run": ("prepare", "_load", "_close"),
+    "pipelines.destination:Target": ("load", "finish_pending"),
 }
 SQL_STEPS = ("open_connection", "close_connection", "commit_transaction", "execute_sql", "execute_many")
 
@@ -74,10 +76,11 @@ class Tripwire:
     def lay(self, destination: str) -> None:
         """Wrap every function that is a point of a load into `destination`."""
         for place, names in {**STEPS, SQL_CLIENTS[destination]: SQL_STEPS}.items():
-            module, _, owner = place.partition(":")
-            cls = getattr(importlib.import_module(module), owner)
+            module, _, name_of_class = place.partition(":")
+            owner: Any = importlib.import_module(module)
+            owner = getattr(owner, name_of_class) if name_of_class else owner
             for name in names:
-                setattr(cls, name, self._wrapped(getattr(cls, name), f"{owner}.{name}"))
+                setattr(owner, name, self._wrapped(getattr(owner, name), f"{name_of_class or module}.{name}"))
 
     def _wrapped(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -6,7 +6,7 @@ they are to become. Nothing of the code under test takes part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
@@ -91,6 +91,14 @@ class World:
             elif call.status == "refused" or (call.status == "missing" and not call.loaded_once):
                 call.status = "answers"
                 call.version += 1
+
+    def come_back(self) -> list[str]:
+        """Let every call answer again that had been loaded and vanished; gives their ids."""
+        back = [name for name, call in self.calls.items() if call.status == "missing" and call.loaded_once]
+        for name in back:
+            self.calls[name].status = "answers"
+            self.calls[name].version += 1
+        return back
 
     def settings(self) -> dict[str, Any]:
         """The sandbox's settings for the workspace as it is now."""
@@ -189,8 +197,3 @@ def _written(seconds: int, form: int) -> int | str:
             return seconds * 1000
         case _:
             return seconds
-
-
-def write_list(call_ids: Iterable[str]) -> str:
-    """A list of ids as a text file holds it."""
-    return "".join(f"{call_id}\n" for call_id in call_ids)

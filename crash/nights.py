@@ -1,0 +1,96 @@
+"""A schedule at speed: load after load into one database while calls arrive, change, vanish and come back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from sandbox import Sandbox
+
+from .checker import Checker
+from .databases import Postgres
+from .processes import Launcher
+from .stage import Stage, settled_log
+from .world import World
+
+CHUNK_SIZE = 40
+# A night's list is that of the last few nights; now and then everything there ever was; seldom with --refresh all.
+NIGHTS_A_LIST = 5
+EVERYTHING_EACH = 10
+REFRESH_ALL_EACH = 25
+FAULTS = {"status:500": 1, "status:503": 1, "status:429": 1, "reset": 1, "cut": 1, "not_json": 1, "html200": 1}
+# Growth within this is the allocator's and the plan's few kilobytes a thousand ids.
+FLAT = 1.1
+
+
+@dataclass
+class NightReport:
+    """What each night used; the figures are one a night."""
+
+    peak_rss_kb: list[int] = field(default_factory=list)
+    working_files: list[int] = field(default_factory=list)
+    api_connections: list[int] = field(default_factory=list)
+    calls: int = 0
+    faulty_answers: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def grown(self) -> list[str]:
+        """What a later night used more of than an early one, beyond chance."""
+        tenth = max(len(self.peak_rss_kb) // 10, 1)
+        figures = {"memory": self.peak_rss_kb, "working files": self.working_files, "connections": self.api_connections}
+        # the first night makes the tables
+        ends = {name: (median(each[1 : 1 + tenth]), median(each[-tenth:])) for name, each in figures.items()}
+        return [f"{name}: from {early} to {late}" for name, (early, late) in ends.items() if late > FLAT * early + 2]
+
+
+def run_nights(sandbox: Sandbox, destination: str, postgres: str | None, *, seed: int, nights: int) -> NightReport:
+    """So many loads, each of which must leave everything right."""
+    chance = Random(f"{seed} nights {destination}")
+    report = NightReport()
+    with TemporaryDirectory(prefix="crash") as name:
+        stage = Stage(Path(name), sandbox, destination, postgres, CHUNK_SIZE)
+        world = World(chance, int(time.time()))
+        checker = Checker(world, stage.database, CHUNK_SIZE)
+        arrived: list[list[str]] = []
+        with Launcher(stage.project, destination) as launcher:
+            for night in range(nights):
+                arrived.append(world.arrive(chance.randint(15, 45)))
+                recent = arrived if night % EVERYTHING_EACH == EVERYTHING_EACH - 1 else arrived[-NIGHTS_A_LIST:]
+                call_ids = [name for names in recent for name in names]
+                world.change(call_ids, chance.randint(0, 25))
+                refresh = "all" if night % REFRESH_ALL_EACH == REFRESH_ALL_EACH - 1 else "open"
+                if refresh == "all":
+                    call_ids += [name for name in world.come_back() if name not in set(call_ids)]
+                share = chance.choice((0.0, 0.0, 0.08))
+                stage.list(call_ids)
+                sandbox.reset(limit=None, fault_share=share, fault_weights=FAULTS, **world.settings())
+                ended = launcher.run([*stage.args, "--refresh", refresh], destination=destination)
+                if ended.exit_code not in (0, 3):
+                    wrong = [f"ended with {ended.exit_code}: {ended.stdout} {ended.stderr}"]
+                else:
+                    wrong = checker.heard(settled_log(sandbox), ended, refresh=refresh)
+                    wrong += checker.completed(call_ids, ended)
+                    wrong += _left_open(stage)
+                report.faults += [f"[seed {seed}] night {night}: {each}" for each in wrong]
+                if wrong:
+                    break
+                stats = sandbox.stats()
+                report.peak_rss_kb.append(ended.peak_rss_kb)
+                report.working_files.append(stage.working_files())
+                report.api_connections.append(stats["connections"])
+                report.faulty_answers += sum(stats["by_fault"].values())
+        report.calls = len(world.calls)
+    report.faults += report.grown() if not report.faults else []
+    return report
+
+
+def _left_open(stage: Stage) -> list[str]:
+    if not isinstance(stage.database, Postgres):
+        return []
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ((count,),) = stage.database.query(others)
+    return [f"{count} connections to the database are left"] if count else []

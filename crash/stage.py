@@ -1,0 +1,54 @@
+"""Where a run takes place: a project folder, a database, a list of ids, the sandbox as its API."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandbox import Sandbox
+
+from .databases import Database, DuckDb, Postgres
+from .processes import Project
+
+
+class Stage:
+    """A project of its own with a database, beside a sandbox that it has to itself for so long.
+
+    Args:
+        postgres: the socket folder of the server; needed for that destination alone.
+    """
+
+    def __init__(self, folder: Path, sandbox: Sandbox, destination: str, postgres: str | None, chunk_size: int) -> None:
+        self.project = Project(
+            folder,
+            {
+                "SOURCES__INTERCOM__BASE_URL": sandbox.url,
+                "SOURCES__INTERCOM__ACCESS_TOKEN": sandbox.token,
+                "SOURCES__INTERCOM__RETRY_SECONDS": "60",
+            },
+        )
+        self.database: Database = DuckDb(folder)
+        if destination == "postgres":
+            assert postgres is not None
+            self.database = database = Postgres(postgres)
+            self.project.env["DESTINATION__POSTGRES__CREDENTIALS"] = database.url
+        self.args = ["load", "--json", "--ids", "ids.txt", "--chunk-size", str(chunk_size), "--progress", "none"]
+        self.args += ["--destination", destination]
+        self.destination = destination
+
+    def list(self, call_ids: Iterable[str]) -> None:
+        """Write the list that the next run is to load."""
+        (self.project.folder / "ids.txt").write_text("".join(f"{call_id}\n" for call_id in call_ids))
+
+    def working_files(self) -> int:
+        """How many files the working folder holds."""
+        return sum(len(names) for _, _, names in os.walk(self.project.folder / ".dlt"))
+
+
+def settled_log(sandbox: Sandbox) -> list[tuple[float, str, int]]:
+    """Every answer since the sandbox was reset, those included that nobody waits for any more."""
+    while sandbox.stats()["in_flight"]:
+        time.sleep(0.01)
+    return sandbox.log()
