@@ -210,11 +210,11 @@ class Sweep:
     def _learn_end(self, page: int, calls: int, told_pages: int | None) -> None:
         """Where the pages end: as told, as long as they don't show otherwise."""
         self._page_size = max(self._page_size, calls)
-        if page == 1 and told_pages is not None:
-            self._last_page = max(1, told_pages)
+        if page == 1 and told_pages:
+            self._last_page = told_pages
         if not calls and page > 1:
             self._last_page = min(self._last_page, page - 1)
-        elif page == self._last_page and calls == self._page_size and (page > 1 or told_pages is None):
+        elif page == self._last_page and calls == self._page_size and (page > 1 or not told_pages):
             self._last_page += self._beyond
             self._beyond *= 2
         if self._chart is not None:
