@@ -33,7 +33,7 @@ lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@find $(CODE) -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
+	@find $(CODE) -name .venv -prune -o -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
 
 format: $(VENV)/dev ## puts imports and layout in order
 	@$(BIN)/ruff check --fix-only $(CODE)
