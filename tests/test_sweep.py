@@ -153,6 +153,12 @@ def test_a_total_that_lies_costs_little(listed: Sequence[str], told_pages: int) 
     assert swept.rest == []
 
 
+def test_a_total_that_can_not_be_costs_a_few_pages() -> None:
+    wanted = Random(8).sample(SMALL, 40_000)
+    assert Swept(wanted, SMALL, told_pages=10**18).requests <= 40_010
+    assert Swept(wanted, shuffled(SMALL), told_pages=10**18, forced=True).requests <= 1_850
+
+
 def test_smaller_pages_than_asked_for_are_reckoned_with() -> None:
     swept = Swept(SMALL[:40_000], SMALL, page_size=10)
     assert swept.requests <= 4_020

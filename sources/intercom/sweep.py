@@ -85,6 +85,7 @@ class Sweep:
         self._page_size = 0
         self._beyond = 1  # how many pages to believe in after one that was full and should have been the last
         self._strewn: Iterator[int] = iter(())
+        self._strewn_over = 0
         self._chart: Chart | None = None
         self._from_below = False
         self._keys: list[int] = []  # the wanted ids' keys, sorted
@@ -293,9 +294,11 @@ class Sweep:
     def _sweep_all(self) -> None:
         self._chart = None
         self._places = {}
-        self._strewn = _strewn(self._last_page)
+        self._strewn, self._strewn_over = _strewn(self._last_page), self._last_page
 
     def _next_strewn(self) -> int | None:
+        if self._last_page < self._strewn_over // 2:  # the total was a lie; don't step over all that is not there
+            self._sweep_all()
         for page in itertools.chain(self._strewn, range(1, self._last_page + 1)):
             if page <= self._last_page and page not in self._read and page not in self._in_flight:
                 return self._ask(page)
