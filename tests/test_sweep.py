@@ -156,7 +156,7 @@ def test_a_total_that_lies_costs_little(listed: Sequence[str], told_pages: int) 
 def test_a_total_that_can_not_be_costs_a_few_pages() -> None:
     wanted = Random(8).sample(SMALL, 40_000)
     assert Swept(wanted, SMALL, told_pages=10**18).requests <= 40_010
-    assert Swept(wanted, shuffled(SMALL), told_pages=10**18, forced=True).requests <= 1_850
+    assert Swept(wanted, shuffled(SMALL), told_pages=10**18, forced=True).requests <= 2_100
 
 
 def test_smaller_pages_than_asked_for_are_reckoned_with() -> None:
