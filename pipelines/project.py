@@ -28,6 +28,8 @@ def enter(folder: str | None, *, verbose: bool = False) -> Path:
     # What matters of a fault reaches the user in one line, by the exception; dlt logs tracebacks. It sets up its
     # logging as it is imported, before any provider can be asked.
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if verbose else "CRITICAL")
+    # Its telemetry, too, is started with the import: a default that a provider gives comes too late.
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     return project
 
 
@@ -43,7 +45,6 @@ def register_defaults(project: Path) -> None:
 
     defaults = {
         "runtime": {
-            "dlthub_telemetry": False,
             # the command answers Ctrl-C and SIGTERM itself: it stops asking and loads what has come
             "intercept_signals": False,
         },

@@ -116,6 +116,8 @@ class CallsApi:
             raise ApiUnreachable(f"{self._root}: the certificate is refused: {error.certificate_error}") from None
         except TimeoutError:
             raise NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds") from None
+        except aiohttp.ClientHttpProxyError as error:  # whose text has the proxy's URL, and the password in it
+            raise NoAnswer("connection", f"the proxy refuses: {error.status} {error.message}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             message = f"{type(error).__name__}: {error}".replace(self._secret, "***")
             raise NoAnswer("connection", message) from None
