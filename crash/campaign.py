@@ -18,7 +18,7 @@ from .stage import Stage, settled_log
 from .world import World
 
 CHUNK_SIZE = 40
-LIST_SIZES = (200, 360)
+LIST_SIZES = (120, 240)
 # Of the kills, so many are at a named point; of the rest, one in so many strikes a plain process, not a forked one.
 NAMED_SHARE = 0.55
 ONE_PLAIN_IN = 6
@@ -60,7 +60,7 @@ class Census:
     Attributes:
         first: passages by point, in a load that makes the tables.
         later: the same of a load into tables that are there.
-        seconds: such a load of the longest list takes, forked.
+        seconds: such a load of a list of middling length takes, forked.
         start_seconds: a plain process needs before it does anything.
     """
 
@@ -82,7 +82,7 @@ def take_census(sandbox: Sandbox, destination: str, postgres: str | None, seed: 
         world = World(Random(seed), int(time.time()))
         counted: list[dict[str, int]] = []
         with Launcher(stage.project, destination) as launcher:
-            for size in (2 * CHUNK_SIZE + 10, LIST_SIZES[1]):
+            for size in (2 * CHUNK_SIZE + 10, sum(LIST_SIZES) // 2):
                 stage.list(world.arrive(size))
                 sandbox.reset(limit=None, **world.settings())
                 passages = stage.project.folder / "passages.json"

@@ -37,7 +37,7 @@ class Checker:
         self._killed: set[int] = set()
         self._run = 0
         self._runs_begun = 0
-        self._runs_done = 0
+        self._runs_done: set[str] = set()
 
     def heard(self, log: Iterable[tuple[float, str, int]], *ended: Ended, refresh: str = "open") -> list[str]:
         """Note what the API was asked in a run, or in several at once, before anything changes there."""
@@ -165,7 +165,7 @@ class Checker:
             yield f"a traceback: {ended.stderr}"
         if summary["requested"] != len(set(call_ids)) or summary["not_reached"]:
             yield f"requested {summary['requested']}, not reached {summary['not_reached']}"
-        self._runs_done += 1
+        self._runs_done.add(summary["run_id"])
         names = ("run_id", *_FIGURES, "finished_at IS NULL", "started_at IS NULL")
         rows = self._rows("load_runs", f"SELECT {', '.join(names)} FROM {{}}")
         for row in rows:
@@ -177,8 +177,9 @@ class Checker:
         if summary["run_id"] not in {row[0] for row in rows}:
             yield f"run {summary['run_id']} left no row in load_runs"
         finished = sum(not row[-2] for row in rows)
-        if not self._runs_done <= finished <= self._runs_done + len(self._killed) or len(rows) > self._runs_begun:
-            runs = f"{self._runs_begun} runs, {self._runs_done} ended"
+        done = len(self._runs_done)
+        if not done <= finished <= done + len(self._killed) or len(rows) > self._runs_begun:
+            runs = f"{self._runs_begun} runs, {done} ended"
             yield f"load_runs has {len(rows)} rows, {finished} finished; {runs}"
 
     def _errors_query(self) -> str:
