@@ -1,4 +1,4 @@
-"""Where the rows go: a dlt pipeline of its own for each destination and dataset, one load at a time, faults explained."""
+"""Where the rows go: a dlt pipeline for each destination and dataset, one load at a time, faults explained."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Target:
         self.dataset = dataset
         with explained(destination):
             factory = Destination.from_reference(destination)
+            assert factory is not None
             config = factory.configuration(factory.spec(), accept_partial=True)
             place = _data_location(config) or destination
             is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"

@@ -19,7 +19,7 @@ class Running:
     """A command under way; `end` waits for it and gives what it left."""
 
     def __init__(self, project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> None:
-        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  `end` reads them
         self.process = subprocess.Popen(
             project.command(*arguments),
             cwd=project.folder,

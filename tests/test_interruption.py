@@ -60,9 +60,7 @@ def test_a_signal_while_fetching_loads_what_came_and_the_same_command_goes_on(
     assert _loaded(project) == [(200, 200)]
 
 
-def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
-    project: Project, api: Sandbox
-) -> None:
+def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(project: Project, api: Sandbox) -> None:
     ids = write_ids(project, 1_000_001, 400)
     api.configure(missing_share=0, latency_seconds=0.01)
     with running(project, "--ids", ids, "--chunk-size", "20") as run:
@@ -85,12 +83,11 @@ def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
 def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) -> None:
     """The first leaves it loading, which another program's lock on the file makes last."""
     project.load("1000001")
-    with duckdb.connect(str(project.folder / "intercom_calls.duckdb")):
-        with running(project, "1000002") as run:
-            run.wait_until(lambda: "Could not set lock" in run.said())
-            run.send(signal.SIGINT)
-            run.send(signal.SIGTERM)
-            assert run.process.wait(timeout=30) in (-signal.SIGTERM, 130)
+    with duckdb.connect(str(project.folder / "intercom_calls.duckdb")), running(project, "1000002") as run:
+        run.wait_until(lambda: "Could not set lock" in run.said())
+        run.send(signal.SIGINT)
+        run.send(signal.SIGTERM)
+        assert run.process.wait(timeout=30) in (-signal.SIGTERM, 130)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +99,7 @@ def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) ->
     ],
     ids=["in a rate-limit window", "in a back-off", "in a pause"],
 )
-def test_a_signal_while_waiting_ends_the_wait(
-    project: Project, api: Sandbox, settings: dict[str, object]
-) -> None:
+def test_a_signal_while_waiting_ends_the_wait(project: Project, api: Sandbox, settings: dict[str, object]) -> None:
     ids = write_ids(project, 1_000_001, 30)
     api.configure(missing_share=0, **settings)
     with running(project, "--ids", ids) as run:

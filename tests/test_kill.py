@@ -14,9 +14,7 @@ from .processes import Running, has_file, running
 
 CALLS = 240
 CHUNK = 10
-QUERY = (
-    "SELECT id, state, phone, initiated_at, ended_at, CAST(extra AS VARCHAR) FROM intercom.calls ORDER BY id"
-)
+QUERY = "SELECT id, state, phone, initiated_at, ended_at, CAST(extra AS VARCHAR) FROM intercom.calls ORDER BY id"
 
 Moment = Callable[[Running, Project, Sandbox], None]
 

@@ -21,7 +21,7 @@ from sandbox import Sandbox
 from .conftest import Postgres, Project, Result
 from .processes import files_below, running
 
-TOKEN = "dG9rOjRmYzE5N2QwX3NlY3JldF9vZl90aGVfdGVzdHNfbmV2ZXJfdG9fYmVfc2Vlbl8xOjA="  # noqa: S105
+TOKEN = "dG9rOjRmYzE5N2QwX3NlY3JldF9vZl90aGVfdGVzdHNfbmV2ZXJfdG9fYmVfc2Vlbl8xOjA="
 # what a look for the token must find however it was cut or wrapped
 NEEDLES = (TOKEN.encode(), TOKEN[:24].encode(), TOKEN[20:60].encode())
 
@@ -127,9 +127,7 @@ def test_a_load_leaves_the_token_nowhere(secretive: Project, api: Sandbox, postg
     tables = postgres.query(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname LIKE 'intercom%'"
     )
-    dumped = "".join(
-        row for (table,) in tables for (row,) in postgres.query(f"SELECT t::text FROM {table} t")
-    )
+    dumped = "".join(row for (table,) in tables for (row,) in postgres.query(f"SELECT t::text FROM {table} t"))
     assert "server_error" in dumped
     assert not _holds_token(dumped.encode())
     # what the search would have found, so that it does not fail to look
@@ -138,12 +136,8 @@ def test_a_load_leaves_the_token_nowhere(secretive: Project, api: Sandbox, postg
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (400, 3), (200, 1), (500, 1)])
-def test_an_api_that_repeats_the_token_does_not_get_it_written_down(
-    secretive: Project, status: int, code: int
-) -> None:
-    body = (
-        '{"type":"error.list","request_id":"HEADERS","errors":[{"code":"HEADERS","message":"got HEADERS"}]}'
-    )
+def test_an_api_that_repeats_the_token_does_not_get_it_written_down(secretive: Project, status: int, code: int) -> None:
+    body = '{"type":"error.list","request_id":"HEADERS","errors":[{"code":"HEADERS","message":"got HEADERS"}]}'
     with _Host(status, "<p>HEADERS</p>" if status == 200 else body, echo=True) as host:
         result = secretive.load("-v", "-v", "a", env={"SOURCES__INTERCOM__BASE_URL": host.url})
         assert any(TOKEN in asked for asked in host.asked)
@@ -168,9 +162,7 @@ def test_neither_netrc_nor_proxies_come_between(secretive: Project, api: Sandbox
     (home / ".netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     (home / ".netrc").chmod(0o600)
     with _Host(502) as proxy:
-        env = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy.url) | {
-            "HOME": str(home)
-        }
+        env = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy.url) | {"HOME": str(home)}
         result = secretive.load("a", env=env)
         assert proxy.asked == []
     assert result.exit_code == 0, result.stderr
@@ -210,9 +202,7 @@ def test_the_process_list_does_not_show_the_token(secretive: Project, api: Sandb
         run.wait_until(lambda: api.stats()["requests"] >= 1)
         command_lines = [Path(f"/proc/{run.process.pid}/cmdline").read_bytes()]
         command_lines += [
-            file.read_bytes()
-            for file in Path("/proc").glob("[0-9]*/cmdline")
-            if _is_child(file, run.process.pid)
+            file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if _is_child(file, run.process.pid)
         ]
         assert not any(_holds_token(line) for line in command_lines)
         assert run.end().exit_code == 0
@@ -220,9 +210,7 @@ def test_the_process_list_does_not_show_the_token(secretive: Project, api: Sandb
 
 def _is_child(file: Path, parent: int) -> bool:
     try:
-        return (
-            re.search(rf"^PPid:\s+{parent}$", (file.parent / "status").read_text(), re.MULTILINE) is not None
-        )
+        return re.search(rf"^PPid:\s+{parent}$", (file.parent / "status").read_text(), re.MULTILINE) is not None
     except OSError:
         return False
 
