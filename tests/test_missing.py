@@ -98,7 +98,7 @@ def test_a_failure_is_recorded_asked_again_and_leaves_when_the_call_loads(projec
         "mismatch": {"type": "call", "id": "MISMATCH"},
         "no-id": {"type": "call"},
         "gone": {"type": "error.list", "request_id": "r-410", "errors": [{"code": "gone", "message": "Gone."}]},
-        "bare404": "",
+        "bare404": " ",
     }
     statuses = {"html404": 404, "json404": 404, "bare404": 404, "gone": 410, "refused": 400}
     api.configure(calls=0, bodies=answers, statuses=statuses, faults={"redirected": ["redirect"] * 2})
