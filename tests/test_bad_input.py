@@ -133,7 +133,6 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(kind: str, ends: dict[str
         (["--progress", "loud"], "'auto', 'rich', 'log', 'none'"),
         (["--ids"], "--ids"),
         (["--no-such-option"], "--no-such-option"),
-        (["--strategy", "sweep"], "--strategy"),
     ],
 )
 def test_an_option_that_cant_be_is_named(arguments: list[str], told: str, project: Project, api: Sandbox) -> None:
