@@ -40,7 +40,7 @@ def chart(results: Results) -> str:
 
 
 def _bar(label: str, part: float, told: str, y: int) -> Iterator[str]:
-    colour = OURS_COLOUR if label == who.OURS.name else OTHERS_COLOUR
+    colour = OURS_COLOUR if label in (who.OURS.name, who.PAGES.name) else OTHERS_COLOUR
     width = max(1.0, part * (WIDTH - LABELS - 130))
     text = y + BAR - 4
     yield f'<text x="{LABELS - 8}" y="{text}" class="label">{escape(label)}</text>'

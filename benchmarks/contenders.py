@@ -38,7 +38,7 @@ def _peer(name: str, script: str, workers: int, python: Path = OWN_PYTHON) -> Co
     return Contender(name, command, needs=python)
 
 
-def ours(*options: str, name: str = "intercom-calls") -> Contender:
+def ours(*options: str, name: str) -> Contender:
     """The real command, as a user types it."""
     program = OWN_PYTHON.with_name("intercom-calls")
 
@@ -48,7 +48,9 @@ def ours(*options: str, name: str = "intercom-calls") -> Contender:
     return Contender(name, command, needs=program)
 
 
-OURS = ours()
+OURS = ours("--strategy", "by-id", name="intercom-calls, by id")
+PAGES = ours(name="intercom-calls, pages where cheaper")
+WHOLE_CHUNK = ours("--strategy", "by-id", name="the command, plan and all")
 ONE_CHUNK = Contender(
     "the library, one package",
     lambda _url, ids_file: [str(OWN_PYTHON), str(HERE / "steps" / "load_chunk.py"), DATABASE, str(ids_file)],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sandbox import Sandbox
 
 from . import contenders as who
-from .contenders import DATABASE, Contender, ours
+from .contenders import DATABASE, Contender
 from .measure import Run, api, run, scratch, step
 from .sharing import sharing
 from .sizes import Sizes
@@ -21,14 +21,16 @@ LIMIT = 1_666
 
 def cpu(sizes: Sizes) -> Iterator[Run]:
     """By id without latency."""
-    own = [(who.OURS, sizes.cpu_ids), (who.FLOOR_THREADS_16, sizes.cpu_ids), (who.FLOOR_AIOHTTP, sizes.cpu_ids)]
+    field = (who.OURS, who.FLOOR_THREADS_16, who.FLOOR_AIOHTTP, who.PAGES)
+    own = [(contender, sizes.cpu_ids) for contender in field]
     with api(sizes.cpu_ids) as sandbox:
         yield from _alternating(sandbox, sizes, own, _peers(sizes, sizes.cpu_peer_ids, sizes.cpu_peer_ids))
 
 
 def rate(sizes: Sizes) -> Iterator[Run]:
     """By id at a latency of 150 ms."""
-    own = [(who.OURS, sizes.rate_ids), (who.FLOOR_THREADS_64, sizes.rate_ids), (who.FLOOR_AIOHTTP, sizes.rate_ids)]
+    field = (who.OURS, who.FLOOR_THREADS_64, who.FLOOR_AIOHTTP, who.PAGES)
+    own = [(contender, sizes.rate_ids) for contender in field]
     with api(sizes.rate_ids, latency_seconds=0.15) as sandbox:
         yield from _alternating(sandbox, sizes, own, _peers(sizes, sizes.rate_peer_ids, sizes.rate_loop_ids))
 
@@ -77,7 +79,7 @@ def chunks(sizes: Sizes) -> Iterator[Run]:
         for rows in sizes.table_rows:
             step("fill_calls.py", str(filled), str(rows))
             for number in range(sizes.peer_rounds):
-                for contender in (who.ONE_CHUNK, ours(name="intercom-calls, plan and all")):
+                for contender in (who.ONE_CHUNK, who.WHOLE_CHUNK):
                     shutil.copy(filled, folder / DATABASE)
                     taken = run(contender, sandbox, sizes.chunk_ids, folder) | {"round": number, "table_rows": rows}
                     taken["rows"] -= rows

@@ -36,6 +36,8 @@ def _cpu(runs: list[Run]) -> Iterator[Promise]:
     ids = max(run["ids"] for run in runs)
     measured = ratios(runs, "cpu_seconds", who.OURS.name, who.FLOOR_THREADS_16.name)
     yield Promise(f"CPU of {ids:,} calls by that of the floor on requests", _ratio(measured), "at most 0.75, goal 0.4")
+    if pages := ratios(runs, "cpu_seconds", who.PAGES.name, who.OURS.name):
+        yield Promise(f"CPU of {ids:,} calls by pages by that by id, start-up included", _ratio(pages), "at most 0.33")
 
 
 def _windows(runs: list[Run]) -> Iterator[Promise]:

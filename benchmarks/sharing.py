@@ -64,7 +64,7 @@ def _two_at_once(sandbox: Sandbox, ids: int) -> Run:
 
 
 def _beside_others(sandbox: Sandbox, ids: int) -> Run:
-    taken = run(ours("--share", str(SHARE), name="--share 0.3 beside other apps"), sandbox, ids)
+    taken = run(ours("--strategy", "by-id", "--share", str(SHARE), name="--share 0.3 beside other apps"), sandbox, ids)
     full = full_windows(taken["windows"], taken["first_request_at"], taken["last_request_at"])
     # the other apps go on taking after our last request of a window, so what they had is reckoned, not counted
     others = int(FOREIGN_PER_SECOND * WINDOW_SECONDS)

@@ -30,9 +30,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_load_is_counted_and_checked_for_what_arrived(measured: Path) -> None:
     runs = json.loads((measured / "results.json").read_text())["parts"]["cpu"]["runs"]
     assert [(run["contender"], run["ids"], run["rows"], run["exit_code"], run["requests"]) for run in runs] == [
-        ("intercom-calls", 30, 30, 0, 30),
+        ("intercom-calls, by id", 30, 30, 0, 30),
         ("floor: requests, 16 threads", 30, 30, 0, 30),
         ("floor: aiohttp, 64 at once", 30, 30, 0, 30),
+        ("intercom-calls, pages where cheaper", 30, 30, 0, 30),
         ("dlt rest_api, 64 workers", 20, 20, 0, 20),
     ]
 
@@ -48,7 +49,7 @@ def test_the_table_names_promise_machine_and_loaders(measured: Path) -> None:
 def test_the_chart_is_an_svg_with_a_bar_for_each_loader(measured: Path) -> None:
     told = re.findall("<text[^>]*>([^<]+)</text>", (measured / "chart.svg").read_text())
     assert "CPU seconds per 1,000 calls, start-up included (less is better)" in told
-    assert "intercom-calls" in told
+    assert "intercom-calls, by id" in told
     assert "floor: aiohttp, 64 at once" in told
 
 
