@@ -76,17 +76,13 @@ def test_faults_that_end_are_no_failure_and_one_that_stays_is_exit_3(project: Pr
             "1000003": ["html200", "broken_gzip"],
         },
     )
-    result = project.load(
-        *(f"100000{n}" for n in range(1, 10)), env=SHORT | {"SOURCES__INTERCOM__RETRY_SECONDS": "4"}
-    )
+    result = project.load(*(f"100000{n}" for n in range(1, 10)), env=SHORT | {"SOURCES__INTERCOM__RETRY_SECONDS": "4"})
     assert result.exit_code == 3
     summary = result.summary
     assert (summary["loaded"], summary["failed"], summary["rate_limited"]) == (8, 1, 1)
     assert summary["error"] is None
     assert summary["requests"] == api.stats()["requests"]
-    (row,) = project.query(
-        "SELECT call_id, http_status, code, message, attempts, request_id FROM intercom.call_errors"
-    )
+    (row,) = project.query("SELECT call_id, http_status, code, message, attempts, request_id FROM intercom.call_errors")
     assert row[:4] == ("1000009", 500, "server_error", "Internal Server Error")
     assert row[4] == api.requests_for("1000009")
     assert row[5]
