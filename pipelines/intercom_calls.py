@@ -59,6 +59,8 @@ def main() -> None:
 @option("Where to", "--destination", metavar="NAME", default="duckdb", show_default=True, help="any dlt destination that merges")
 @option("Where to", "--dataset", metavar="NAME", default="intercom", show_default=True, help="one dataset holds one workspace")
 @option("Where to", "--project", metavar="DIR", help=_PROJECT_HELP)
+@option("How", "--strategy", type=click.Choice(["auto", "by-id", "sweep"]), default="auto", show_default=True,
+        help="each call by its id; or pages of 25 first, and by id what they lack; auto: as is cheaper")  # fmt: skip
 @option("How", "--workers", metavar="N", type=click.IntRange(min=1), help="the most requests in flight  [default: follows the latency]")
 @option("How", "--share", metavar="F", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
         help="share of the API's rate budget to use")  # fmt: skip

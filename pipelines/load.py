@@ -106,7 +106,6 @@ class Run:
         if not self.to_ask or self._interruption.signal:
             self._load(Reconciled.nothing(), failure=None, is_last=True)
             return
-        self.summary.strategy = "by-id"
         request = self._request
         with ExitStack() as stack:
             stack.callback(lambda: self._tally(self.summary))  # of a run that failed, too
@@ -117,6 +116,7 @@ class Run:
                     workers=request.workers,
                     share=request.share,
                     chunk_size=request.chunk_size,
+                    strategy=request.strategy,
                 )
             )
             self._fetch = fetch
@@ -146,7 +146,7 @@ class Run:
         summary.failed += reconciled.failed
         summary.load_packages += 1
         self._tally(summary)
-        calls, errors = list(reconciled.calls), list(reconciled.errors)
+        calls, errors = [*reconciled.calls, *reconciled.newer], list(reconciled.errors)
         with explained(self._target.destination):
             calls += self._undeleted(reconciled)
             if is_last:
@@ -192,6 +192,7 @@ class Run:
             summary.requests, summary.retries = counts.requests, counts.retries
             summary.rate_limited, summary.fetched = counts.rate_limited, counts.fetched
             summary.unreadable_values = counts.unreadable_values
+            summary.strategy = "sweep" if self._fetch.swept else "by-id"
         summary.stop_the_clock()
 
     def _run_pipeline(self, resources: list[DltResource]) -> None:

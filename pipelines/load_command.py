@@ -13,6 +13,7 @@ import pyarrow as pa
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from sources.intercom.errors import BadIds
+from sources.intercom.fetch import will_sweep
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
@@ -123,10 +124,12 @@ def _tell(ids: IdList) -> None:
 def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
     summary = run.summary
     minutes = run.to_ask / (REQUESTS_A_MINUTE * request.share)
+    sweep = will_sweep(request.strategy, run.to_ask)
     logger.info(
-        "%s ids: %s already loaded, %s known as missing, %s to fetch: %s requests, %s at the full rate",
+        "%s ids: %s already loaded, %s known as missing, %s to fetch: %s requests by id, %s at the full rate%s",
         *_shown(summary.requested, summary.already_loaded, summary.missing, run.to_ask, run.to_ask),
         f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
+        "; pages of calls are tried first" if sweep else "",
     )
     counted = ("requested", "duplicates", "blank", "skipped", "already_loaded")
     return {
@@ -134,7 +137,7 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
         "to_fetch": run.to_ask,
         "requests": run.to_ask,
         "minutes": round(run.to_ask / REQUESTS_A_MINUTE, 4),
-        "sweep": False,
+        "sweep": sweep,
         "destination": summary.destination,
         "dataset": summary.dataset,
     }

@@ -24,6 +24,7 @@ class LoadRequest:
     destination: str = "duckdb"
     dataset: str = "intercom"
     project: str | None = None
+    strategy: Literal["auto", "by-id", "sweep"] = "auto"
     workers: int | None = None
     share: float = 1.0
     chunk_size: int | None = None

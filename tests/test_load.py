@@ -142,7 +142,7 @@ def test_three_thousand_ids(
     workspace.reset()
     project.env["SOURCES__INTERCOM__BASE_URL"] = workspace.url
     (project.folder / "calls.csv").write_bytes(id_list())
-    arguments = ("--ids", "calls.csv", "--destination", destination)
+    arguments = ("--ids", "calls.csv", "--destination", destination, "--strategy", "by-id")
     began = time.time()
 
     first = project.load(*arguments)

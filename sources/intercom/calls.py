@@ -62,6 +62,7 @@ _READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(_SECONDS_FIELDS, read_seconds),
 }
 _COLUMNS: Final = {field: (SCHEMA.get_field_index(field), read) for field, read in _READERS.items()}
+_ID: Final = SCHEMA.get_field_index("id")
 _EXTRA: Final = SCHEMA.get_field_index("extra")
 _FETCHED_AT: Final = SCHEMA.get_field_index("_fetched_at")
 
@@ -76,6 +77,11 @@ class CallRow(NamedTuple):
 
     values: tuple[str | int | None, ...]
     unreadable: int
+
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        return str(self.values[_ID])
 
 
 def call_id(call: Mapping[str, Any]) -> str | None:

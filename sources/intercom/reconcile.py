@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import compress
 from typing import Any
@@ -25,12 +25,14 @@ class Reconciled:
         errors: rows for `call_errors`: new and changed ones, and those that take a loaded id out.
         stale: ids whose answer was older than the row that is there; that row stays.
         known: what the destination held of the chunk's ids.
+        newer: rows to write as well, of calls that were in a chunk before.
     """
 
     calls: list[pa.RecordBatch]
     errors: list[ErrorRow]
     stale: list[str]
     known: Mapping[str, Known]
+    newer: list[pa.RecordBatch] = field(default_factory=list)
 
     @classmethod
     def nothing(cls) -> Reconciled:
@@ -52,18 +54,25 @@ def reconcile(chunk: Chunk, plan: Plan) -> Reconciled:
     """Compare the chunk with what `plan` knows of the destination."""
     ids = [call_id for batch in chunk.calls for call_id in _ids(batch)] if plan.knows_any else []
     known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
+    newer, _ = _not_older(chunk.newer, plan.known([call_id for batch in chunk.newer for call_id in _ids(batch)]))
     if not known:
-        return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known)
-    calls: list[pa.RecordBatch] = []
-    stale: list[str] = []
-    for batch in chunk.calls:
-        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(["id", "updated_at"]).to_pylist()]
-        stale += compress(_ids(batch), is_stale)
-        calls.append(batch.filter(pa.array([not old for old in is_stale])) if any(is_stale) else batch)
+        return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known, newer)
+    calls, stale = _not_older(chunk.calls, known)
     errors = [_error_row(error, known.get(error.call_id)) for error in chunk.errors]
     failed = {call_id for call_id, there in known.items() if there.is_missing is not None}
     errors += [ErrorRow.resolve(call_id) for call_id in ids if call_id in failed]
-    return Reconciled(calls, errors, stale, known)
+    return Reconciled(calls, errors, stale, known, newer)
+
+
+def _not_older(batches: Sequence[pa.RecordBatch], known: Mapping[str, Known]) -> tuple[list[pa.RecordBatch], list[str]]:
+    """The rows that are not older than those there, and the ids of the others."""
+    kept: list[pa.RecordBatch] = []
+    stale: list[str] = []
+    for batch in batches:
+        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(["id", "updated_at"]).to_pylist()]
+        stale += compress(_ids(batch), is_stale)
+        kept.append(batch.filter(pa.array([not old for old in is_stale])) if any(is_stale) else batch)
+    return kept, stale
 
 
 def _is_older(row: Mapping[str, datetime | None], known: Known | None) -> bool:

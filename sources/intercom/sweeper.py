@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Protocol
 
 from .answers import CallError
 from .calls import CallRow
@@ -56,12 +57,14 @@ class Sweeper:
         """How many rows wait for the pages to be trusted."""
         return len(self._held)
 
-    def next_step(self) -> Coroutine[Any, Any, None] | None:
+    def next_step(self) -> Callable[[], Awaitable[None]] | None:
         """What to do now; None: nothing until a step that is under way ends, or at all if there is none."""
         asked = self._sweep.next()
         if asked is None:
             return None
-        return self._compare(asked.call_id) if isinstance(asked, Compare) else self._read(asked)
+        if isinstance(asked, Compare):
+            return partial(self._compare, asked.call_id)
+        return partial(self._read, asked)
 
     def rest(self) -> Iterator[str]:
         """The ids to ask for one by one once no step is left, in their order."""
@@ -73,8 +76,8 @@ class Sweeper:
         try:
             page = await self._asking.page(number)
         except PagesRefused as refusal:
-            self._sweep.page_lost(number)
             self._sweep.stop(str(refusal))
+            self._sweep.page_lost(number)
             return
         except Fault as fault:
             logger.debug("page %d can't be had: %s", number, fault.message)

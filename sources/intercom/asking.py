@@ -1,0 +1,245 @@
+"""One question to the API at a time: each request by the rate budget, each question by the retry policy."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from tenacity import RetryCallState
+
+from .answers import CallError, read_call
+from .api import Answer, BodyTooLarge, CallsApi, NoAnswer
+from .budget import RateBudget
+from .calls import CallRow
+from .concurrency import Concurrency
+from .errors import ApiUnreachable
+from .pages import Page, PagesRefused, read_page
+from .retry import Fault, retry
+from .settings import Settings
+
+logger = logging.getLogger("intercom_calls")
+
+# However short `retry_seconds` is, a window or two used up by other apps is no reason to give up.
+_REFUSALS_BEFORE_GIVING_UP = 3
+# How often a call that was answered before is asked for, to tell whether the API is alive, and the pause between.
+_SIGNS_OF_LIFE = 2
+_SIGN_OF_LIFE_PAUSE_SECONDS = 1.0
+# A page that can't be had in this time is left alone: its calls can be had by id.
+_PAGE_SECONDS = 20.0
+
+T = TypeVar("T")
+
+
+@dataclass
+class Counts:
+    """What was asked and what came, for the summary."""
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    fetched: int = 0
+    missing: int = 0
+    failed: int = 0
+    unreadable_values: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Calls that are done with, one way or another."""
+        return self.fetched + self.missing + self.failed
+
+
+class Asking:
+    """Asks the API for calls and pages of calls; all in one asyncio loop.
+
+    Args:
+        on_sleep: called when a question begins to wait between attempts.
+
+    Attributes:
+        sleeping: questions that wait between attempts.
+        faults_in_a_row: attempts that failed since the last that did not.
+    """
+
+    def __init__(
+        self,
+        api: CallsApi,
+        settings: Settings,
+        budget: RateBudget,
+        concurrency: Concurrency,
+        counts: Counts,
+        on_sleep: Callable[[], None],
+    ) -> None:
+        self.sleeping = 0
+        self.faults_in_a_row = 0
+        self._api = api
+        self._settings = settings
+        self._budget = budget
+        self._concurrency = concurrency
+        self._counts = counts
+        self._on_sleep = on_sleep
+        self._refusals_in_a_row = 0  # answers of 429, each to a request made after the one before
+        self._refused_at = 0.0
+        self._last_usable_at = time.monotonic()
+        self._usable_id: str | None = None
+        self._probing = asyncio.Lock()
+
+    async def call(self, call_id: str) -> CallRow | CallError:
+        """One call; what can't be had becomes a `CallError`.
+
+        Raises:
+            TokenRefused, ApiUnreachable: the run can't go on.
+        """
+        attempts = 0
+        asked_at = 0.0
+
+        async def attempt() -> CallRow | CallError:
+            nonlocal attempts, asked_at
+            attempts += 1
+            asked_at = time.monotonic()
+            return await self._attempt_call(call_id, attempts)
+
+        try:
+            return await self._persevere(attempt, self._settings.retry_seconds)
+        except Fault as fault:
+            if not await self._api_is_alive(asked_at):
+                raise ApiUnreachable(
+                    f"nothing answered usably for {self._settings.retry_seconds:g} seconds; the last: "
+                    f"{_describe(fault)}"
+                ) from fault
+            return CallError(call_id, fault.http_status, fault.code, fault.message, fault.request_id, attempts, _now())
+
+    async def page(self, number: int) -> Page:
+        """One page of calls.
+
+        Raises:
+            TokenRefused: the run can't go on.
+            PagesRefused: the API gives no pages.
+            Fault: this one can't be had.
+        """
+
+        async def attempt() -> Page:
+            return await self._attempt(partial(self._api.get_calls, number), lambda answer: read_page(answer, _now()))
+
+        return await self._persevere(attempt, min(_PAGE_SECONDS, self._settings.retry_seconds))
+
+    async def _persevere(self, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> T:
+        try:
+            return await attempt()
+        except Fault as first:
+            return await retry(
+                first,
+                attempt,
+                retry_seconds=retry_seconds,
+                give_up_on_rate_limit=self._nothing_usable,
+                sleep=self._sleep,
+                before_sleep=self._count_retry,
+            )
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleeping += 1
+        self._on_sleep()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.sleeping -= 1
+
+    async def _attempt_call(self, call_id: str, attempts: int) -> CallRow | CallError:
+        def read(answer: Answer) -> CallRow | CallError:
+            return read_call(call_id, answer, attempts=attempts, at=_now())
+
+        try:
+            outcome = await self._attempt(partial(self._api.get_call, call_id), read)
+        except BodyTooLarge as error:
+            request_id = error.headers.get("X-Request-Id")
+            outcome = CallError(call_id, error.status, "invalid_json", str(error), request_id, attempts, _now())
+        self._usable_id = call_id
+        return outcome
+
+    async def _attempt(self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T]) -> T:
+        asked_at = time.monotonic()
+        await self._budget.acquire()
+        sent_at = time.monotonic()
+        self._counts.requests += 1
+        try:
+            answer = await self._send(send)
+            self._counts.rate_limited += answer.status == 429
+            outcome = read(answer)
+        except (BodyTooLarge, PagesRefused):
+            self._saw_usable()
+            raise
+        except Fault as fault:
+            self.faults_in_a_row += 1
+            fault.waited_seconds = sent_at - asked_at
+            if fault.rate_limited and sent_at >= self._refused_at:
+                self._refusals_in_a_row += 1
+                self._refused_at = time.monotonic()
+            raise
+        self._saw_usable()
+        return outcome
+
+    def _saw_usable(self) -> None:
+        self.faults_in_a_row = self._refusals_in_a_row = 0
+        self._last_usable_at = time.monotonic()
+
+    async def _send(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        """One request, told to the budget and the concurrency however it ends."""
+        sent_at = time.monotonic()
+        status = None
+        try:
+            answer = await send()
+            status, headers = answer.status, answer.headers
+            return answer
+        except BodyTooLarge as error:
+            status, headers = error.status, error.headers
+            raise
+        except NoAnswer as error:
+            raise Fault(error.code, str(error)) from None
+        finally:
+            if status is None:
+                self._budget.failed()
+            else:
+                self._budget.answered(status, headers)
+            self._concurrency.observe(time.monotonic() - sent_at, status=status, target_rate=self._budget.target_rate())
+
+    def _count_retry(self, state: RetryCallState) -> None:
+        self._counts.retries += 1
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Fault) and not fault.rate_limited:
+            logger.debug("retry in %.1f s: %s", state.upcoming_sleep, _describe(fault))
+
+    def _nothing_usable(self) -> bool:
+        return (
+            self._refusals_in_a_row >= _REFUSALS_BEFORE_GIVING_UP
+            and time.monotonic() - self._last_usable_at > self._settings.retry_seconds
+        )
+
+    async def _api_is_alive(self, since: float) -> bool:
+        """Whether a call is at fault rather than the API: another was answered since, or is when asked again."""
+        async with self._probing:
+            for sign in range(_SIGNS_OF_LIFE):
+                if self._last_usable_at > since:
+                    return True
+                if self._usable_id is None:
+                    return False
+                if sign:
+                    await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
+                try:
+                    await self._attempt_call(self._usable_id, 1)
+                except Fault as fault:
+                    logger.debug("no sign of life: %s", _describe(fault))
+            return self._last_usable_at > since
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _describe(fault: Fault) -> str:
+    status = f"HTTP {fault.http_status}" if fault.http_status else fault.code
+    request_id = f" (request id {fault.request_id})" if fault.request_id else ""
+    return f"{status}: {fault.message}{request_id}"
