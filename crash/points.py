@@ -50,7 +50,7 @@ STEPS = {
         "update_stored_schema",
         "complete_load",
     ),
-    "dlt.common.destination.client:RunnableLoadJob": ("run_managed",),
+    "dlt.common.destination.client:RunnableLoadJob": ("run_managed", "_release"),
     "os": ("unlink", "rmdir"),
     "sources.intercom.fetch:Fetch": ("take",),
     "sources.intercom.plan:Plan": ("ask",),
@@ -85,7 +85,7 @@ class Tripwire:
     def _wrapped(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(*args: Any, **keywords: Any) -> Any:
-            full = name if name != "RunnableLoadJob.run_managed" else _job_name(args[0])
+            full = _job_name(args[0], function.__name__) if name.startswith("RunnableLoadJob") else name
             self._passed(f"before {full}")
             value = function(*args, **keywords)
             self._passed(f"after {full}")
@@ -100,7 +100,8 @@ class Tripwire:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _job_name(job: Any) -> str:
-    """A load job by its table, and whether it fills the staging table or merges from there."""
+def _job_name(job: Any, function: str) -> str:
+    """A load job by its table, and whether it fills the staging table or merges from there; or the note that it did."""
     file = job._parsed_file_name
-    return f"{'merge' if file.file_format == 'sql' else 'stage'} {file.table_name}"
+    work = f"{'merge' if file.file_format == 'sql' else 'stage'} {file.table_name}"
+    return work if function == "run_managed" else f"the note of {work}"

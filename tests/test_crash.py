@@ -16,6 +16,8 @@ from crash.stage import Stage, settled_log
 from crash.world import World
 from sandbox import Sandbox
 
+pytestmark = pytest.mark.timeout(600)  # a dozen loads each
+
 CHUNK_SIZE = 20
 
 
@@ -28,6 +30,40 @@ def test_killed_loads_go_on_to_tables_that_are_right(destination: str, api: Sand
     assert report.faults == []
     assert report.kills == 3
     assert report.most_fetched_again <= 80  # two chunks
+
+
+# The moments at which a database has more than dlt has noted.
+UNNOTED = (
+    "before the note of stage calls",
+    "before the note of merge calls",
+    "after SqlJobClientBase.complete_load",
+    "after PackageStorage.complete_loading_package",
+    "before the note of merge load_runs",
+)
+
+
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+def test_what_was_committed_and_not_noted_is_loaded_once(
+    destination: str, tmp_path: Path, api: Sandbox, postgres_server: str
+) -> None:
+    stage = Stage(tmp_path, api, destination, postgres_server, CHUNK_SIZE)
+    world = World(Random(1), int(time.time()))
+    checker = Checker(world, stage.database, CHUNK_SIZE)
+    call_ids = world.arrive(8 * CHUNK_SIZE)
+    stage.list(call_ids)
+    api.reset(limit=None, **world.settings())
+    seen = 0
+    with Launcher(stage.project, destination) as launcher:
+        for point in UNNOTED:
+            killed = launcher.run(stage.args, Kill(point), destination=destination)
+            assert killed.was_killed, (point, killed)
+            log = settled_log(api)
+            assert checker.heard(log[seen:], killed) == []
+            assert checker.always() == [], point
+            seen = len(log)
+        ended = launcher.run(stage.args, destination=destination)
+    assert checker.heard(settled_log(api)[seen:], ended) == []
+    assert checker.completed(call_ids, ended) == []
 
 
 class Loaded:

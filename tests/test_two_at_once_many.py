@@ -7,7 +7,9 @@ import pytest
 from crash.pairs import PAIRINGS, Pairing, run_pairs
 from sandbox import Sandbox
 
-TIMES = 3
+pytestmark = pytest.mark.timeout(600)  # a dozen loads each
+
+TIMES = 2
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=[pairing.name for pairing in PAIRINGS])
