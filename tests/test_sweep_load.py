@@ -1,0 +1,229 @@
+"""Sweeps over a real socket: what they cost, and that the table is the one that by id gives."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from sandbox import Sandbox
+from sources.intercom.calls import CallRow, normalise, to_batch
+from sources.intercom.fetch import Chunk, Fetch
+from sources.intercom.settings import Settings
+from sources.intercom.values import parse_json
+
+from .conftest import Project
+
+ALL_BUT_RUN = "* EXCLUDE (_fetched_at, _dlt_load_id)"
+
+
+def ids_from(first: int, count: int) -> list[str]:
+    return [str(number) for number in range(first, first + count)]
+
+
+def list_of(project: Project, ids: Iterable[str], name: str = "ids.txt") -> Path:
+    path = project.folder / name
+    path.write_text("\n".join(ids))
+    return path
+
+
+class Fetched:
+    """The fetch alone, to its end; `rows` by id, the newest version of each."""
+
+    def __init__(self, api: Sandbox, ids: Iterable[str], **options: Any) -> None:
+        options = {"strategy": "auto", **options}
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.missing: list[str] = []
+        self.twice: list[str] = []
+        with Fetch(iter(ids), Settings(base_url=api.url, access_token=api.token), **options) as fetch:
+            while not (chunk := fetch.take() or Chunk()).is_last:
+                self._take(chunk)
+            self._take(chunk)
+        assert fetch.failure is None
+        self.counts, self.swept = fetch.counts, fetch.swept
+
+    def _take(self, chunk: Chunk) -> None:
+        calls = [row for batch in chunk.calls for row in batch.to_pylist()]
+        self.twice += [row["id"] for row in calls if row["id"] in self.rows]
+        newer = [row for batch in chunk.newer for row in batch.to_pylist()]
+        assert all(row["id"] in self.rows for row in newer)
+        self.rows |= {row["id"]: row for row in (*calls, *newer)}
+        self.missing += [error.call_id for error in chunk.errors]
+
+
+@pytest.mark.parametrize("order", [{"list_order": "id"}, {"list_order": "none"}], ids=["in order", "in none"])
+def test_the_table_is_the_one_that_by_id_gives(api: Sandbox, project: Project, order: dict[str, Any]) -> None:
+    api.reset(limit=None, calls=2_100, **order)
+    ids = list_of(project, Random(1).sample(ids_from(1_000_001, 2_100), 2_000))
+
+    swept = project.load("--ids", str(ids), "--dataset", "swept")
+    by_id = project.load("--ids", str(ids), "--dataset", "by_id", "--strategy", "by-id")
+
+    assert (swept.exit_code, by_id.exit_code) == (0, 0), swept.stderr
+    assert (swept.summary["strategy"], by_id.summary["strategy"]) == ("sweep", "by-id")
+    assert (swept.summary["requests"] <= 105, by_id.summary["requests"]) == (True, 2_000)
+    for name in ("fetched", "loaded", "missing", "failed", "not_reached"):
+        assert swept.summary[name] == by_id.summary[name]
+    difference = "(SELECT {what} FROM {a}.{table} EXCEPT ALL SELECT {what} FROM {b}.{table})"
+    for table, what in (("calls", ALL_BUT_RUN), ("call_errors", "call_id, http_status, code, message, attempts")):
+        for a, b in (("swept", "by_id"), ("by_id", "swept")):
+            assert project.query(difference.format(what=what, table=table, a=a, b=b)) == []
+    assert project.query("SELECT count(*), count(DISTINCT id) FROM swept.calls") == [(1_997, 1_997)]
+
+
+def test_a_days_ids_of_a_million_calls_cost_that_days_pages(api: Sandbox) -> None:
+    api.reset(limit=None, calls=1_000_000, missing_share=0, list_descending=True)
+    ids = ids_from(1_500_000, 3_000)
+    fetched = Fetched(api, ids)
+    assert fetched.counts.requests <= 300
+    assert fetched.counts.requests == api.stats()["requests"]
+    assert sorted(fetched.rows) == ids
+
+
+def test_strewn_ids_cost_what_they_cost_by_id(api: Sandbox) -> None:
+    api.reset(limit=None, calls=1_000_000, missing_share=0)
+    ids = Random(2).sample(ids_from(1_000_001, 1_000_000), 1_000)
+    fetched = Fetched(api, ids)
+    assert fetched.counts.requests <= 1_010
+    assert (fetched.swept, len(fetched.rows)) == (False, 1_000)
+
+
+def test_a_small_list_is_not_worth_a_look(api: Sandbox) -> None:
+    assert Fetched(api, ids_from(1_000_001, 100)).counts.requests == 100
+    assert api.requests_for("?page=1") == 0
+
+
+@pytest.mark.parametrize("differs", [{"list_fields": {"tags": ["a"]}}, {"list_without": ["phone"]}])
+def test_pages_that_differ_from_the_call_are_not_used(api: Sandbox, project: Project, differs: dict[str, Any]) -> None:
+    api.reset(limit=None, calls=600, missing_share=0, **differs)
+    ids = list_of(project, ids_from(1_000_001, 550))
+    result = project.load("--ids", str(ids))
+    assert (result.exit_code, result.summary["strategy"], result.summary["loaded"]) == (0, "by-id", 550)
+    assert "differs from GET /calls/" in result.stderr
+    assert result.summary["requests"] <= 560
+    assert project.query("SELECT count(*), count(phone) > 500, count(extra) FROM intercom.calls") == [(550, True, 0)]
+
+
+@pytest.mark.parametrize("status", [403, 404, 400])
+def test_without_pages_it_goes_by_id(api: Sandbox, status: int) -> None:
+    api.reset(limit=None, list_status=status, missing_share=0)
+    fetched = Fetched(api, ids_from(1_000_001, 550))
+    assert (len(fetched.rows), fetched.counts.requests, fetched.swept) == (550, 551, False)
+
+
+def test_a_refused_token_ends_a_sweep_too(api: Sandbox, project: Project) -> None:
+    ids = list_of(project, ids_from(1_000_001, 600))
+    result = project.load("--ids", str(ids), env={"SOURCES__INTERCOM__ACCESS_TOKEN": "wrong"})
+    assert (result.exit_code, result.summary["requests"]) == (4, 1)
+
+
+def test_what_comes_goes_and_changes_meanwhile_is_neither_lost_nor_invented(api: Sandbox) -> None:
+    chance = Random(3)
+    ids = ids_from(1_000_001, 3_000)
+    deletions = [(chance.randrange(1, 150), call_id) for call_id in chance.sample(ids, 100)]
+    changed = chance.sample(ids, 300)
+    changes = [
+        (at, call_id, {"state": f"changed {at}", "updated_at": 1_900_000_000 + at})
+        for call_id in changed
+        for at in sorted((chance.randrange(1, 150), chance.randrange(1, 150)))
+    ]
+    api.reset(
+        limit=None,
+        calls=3_000,
+        missing_share=0,
+        arriving=200,
+        list_descending=True,
+        deletions=deletions,
+        changes=changes,
+    )
+    fetched = Fetched(api, ids, chunk_size=200)
+    assert fetched.swept
+    assert set(fetched.rows) | set(fetched.missing) == set(ids)
+    assert set(fetched.rows) & set(fetched.missing) == set()
+    assert fetched.twice == []
+    assert set(fetched.missing) <= {call_id for _, call_id in deletions} | set(ids[-200:])
+    states = {call_id: {f"changed {at}" for at, each, _ in changes if each == call_id} for call_id in changed}
+    told = {call_id: row["state"] for call_id, row in fetched.rows.items() if row["state"].startswith("changed")}
+    assert told
+    assert all(state in states[call_id] for call_id, state in told.items())
+
+
+def test_pages_that_fail_are_asked_again_by_the_same_policy(api: Sandbox) -> None:
+    faults = {
+        "?page=2": ["status:503", "cut"],
+        "?page=3": ["not_json"],
+        "?page=5": ["status:429"],
+        "?page=7": ["reset"],
+    }
+    api.reset(limit=None, calls=1_000, missing_share=0, faults=faults)
+    fetched = Fetched(api, ids_from(1_000_001, 1_000))
+    assert (len(fetched.rows), fetched.swept, fetched.counts.retries) == (1_000, True, 5)
+    assert fetched.counts.requests == api.stats()["requests"] <= 60
+
+
+def test_the_windows_are_held(api: Sandbox) -> None:
+    api.reset(limit=20, window_seconds=1, calls=2_000, missing_share=0)
+    fetched = Fetched(api, ids_from(1_000_001, 2_000))
+    assert (len(fetched.rows), fetched.counts.rate_limited, fetched.swept) == (2_000, 0, True)
+
+
+def test_what_is_settled_is_not_written_again(api: Sandbox, project: Project) -> None:
+    api.reset(limit=None, calls=2_000, missing_share=0, until="2025-01-01T00:00:00Z")
+    first = project.load("--ids", str(list_of(project, ids_from(1_000_001, 800))))
+    before = project.query("SELECT id, _fetched_at, _dlt_load_id FROM intercom.calls ORDER BY id")
+    second = project.load("--ids", str(list_of(project, ids_from(1_000_001, 1_800))))
+    assert (first.summary["strategy"], second.summary["strategy"]) == ("sweep", "sweep")
+    assert (second.summary["already_loaded"], second.summary["loaded"]) == (800, 1_000)
+    assert project.query("SELECT id, _fetched_at, _dlt_load_id FROM intercom.calls ORDER BY id LIMIT 800") == before
+
+
+def test_killed_in_a_sweep_the_same_command_completes(api: Sandbox, project: Project) -> None:
+    api.reset(limit=None, calls=5_000, missing_share=0, latency_seconds=0.2, until="2025-01-01T00:00:00Z")
+    ids = list_of(project, ids_from(1_000_001, 5_000))
+    arguments = ("load", "--json", "--ids", str(ids), "--chunk-size", "500", "--workers", "8")
+    process = subprocess.Popen(project.command(*arguments), cwd=project.folder, env=project.environment())
+    while api.stats()["requests"] < 120 and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -9
+    api.configure(latency_seconds=0)
+    result = project.run(*arguments)
+    assert (result.exit_code, result.summary["strategy"]) == (0, "sweep")
+    assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(5_000, 5_000)]
+    # 200 pages, two chunks of them again, and twice the looking
+    assert api.stats()["requests"] <= 200 + 2 * 500 // 25 + 2 * 10
+
+
+def test_the_plan_says_whether_a_sweep_will_be_tried(api: Sandbox, project: Project) -> None:
+    ids = str(list_of(project, ids_from(1_000_001, 600)))
+
+    def tried(*arguments: str) -> bool:
+        plan = project.load("--dry-run", *arguments).summary
+        assert plan["requests"] == plan["to_fetch"]
+        return bool(plan["sweep"])
+
+    assert (tried("--ids", ids), tried("1"), tried("1", "--strategy", "sweep")) == (True, False, True)
+    assert api.stats()["requests"] == 0
+
+
+def row_of(call_id: str, updated_at: int) -> CallRow:
+    body = b'{"type":"call","id":"%s","updated_at":%d}' % (call_id.encode(), updated_at)
+    return normalise(parse_json(body), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_of_a_call_seen_twice_the_newest_version_is_kept() -> None:
+    chunk = Chunk([to_batch([row_of("1", 100), row_of("2", 100)]), to_batch([row_of("3", 100)])])
+    chunk.update({"1": row_of("1", 200), "3": row_of("3", 300), "9": row_of("9", 900)})
+
+    def kept(batches: Iterable[Any]) -> list[tuple[str, float]]:
+        rows = (row for batch in batches for row in batch.to_pylist())
+        return sorted((row["id"], row["updated_at"].timestamp()) for row in rows)
+
+    assert kept(chunk.calls) == [("1", 200), ("2", 100), ("3", 300)]
+    assert kept(chunk.newer) == [("9", 900)]
