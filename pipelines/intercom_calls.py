@@ -45,7 +45,8 @@ def main() -> None:
 @click.argument("call_ids", metavar="[CALL_ID]...", nargs=-1)
 @option("Which calls", "--ids", "locations", metavar="PATH|URL|-", multiple=True,
         help="a list of ids: txt, csv, tsv, jsonl, json, parquet, .gz and .zst of them; repeatable")  # fmt: skip
-@option("Which calls", "--ids-format", metavar="NAME", help="the format of - and of names that don't tell  [default: txt]")
+@option("Which calls", "--ids-format", metavar="NAME",
+        help="the format of - and of names that don't tell  [default: txt]")  # fmt: skip
 @option("Which calls", "--id-column", metavar="NAME", help="default: call_id, else id, else the only column")
 @option("Which calls", "--no-header", is_flag=True, help="the csv or tsv has no heading")
 @option("Which calls", "--ids-sql", metavar="QUERY", help="the ids are the first column of this query")
@@ -54,17 +55,22 @@ def main() -> None:
         help="what to do with a line that can't be an id")  # fmt: skip
 @option("Which calls", "--allow-empty", is_flag=True, help="a list without one id is no error")
 @option("Which calls", "--refresh", type=click.Choice(["open", "new", "all"]), default="open", show_default=True,
-        help="of the ids given, ask for: open: new ones and those that may still change; new: those without a row; all")  # fmt: skip
+        help="of the ids given, ask for: open: new ones and those that may still change; "
+        "new: those without a row; all")  # fmt: skip
 @option("Which calls", "--limit", metavar="N", type=click.IntRange(min=0), help="stop after N ids were asked for")
-@option("Where to", "--destination", metavar="NAME", default="duckdb", show_default=True, help="any dlt destination that merges")
-@option("Where to", "--dataset", metavar="NAME", default="intercom", show_default=True, help="one dataset holds one workspace")
+@option("Where to", "--destination", metavar="NAME", default="duckdb", show_default=True,
+        help="any dlt destination that merges")  # fmt: skip
+@option("Where to", "--dataset", metavar="NAME", default="intercom", show_default=True,
+        help="one dataset holds one workspace")  # fmt: skip
 @option("Where to", "--project", metavar="DIR", help=_PROJECT_HELP)
 @option("How", "--strategy", type=click.Choice(["auto", "by-id", "sweep"]), default="auto", show_default=True,
         help="each call by its id; or pages of 25 first, and by id what they lack; auto: as is cheaper")  # fmt: skip
-@option("How", "--workers", metavar="N", type=click.IntRange(min=1), help="the most requests in flight  [default: follows the latency]")
+@option("How", "--workers", metavar="N", type=click.IntRange(min=1),
+        help="the most requests in flight  [default: follows the latency]")  # fmt: skip
 @option("How", "--share", metavar="F", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
         help="share of the API's rate budget to use")  # fmt: skip
-@option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1), help="calls a checkpoint  [default: what comes in 15 s]")
+@option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1),
+        help="calls a checkpoint  [default: what comes in 15 s]")  # fmt: skip
 @option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
