@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
-INSTALL := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
@@ -13,7 +13,7 @@ CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock clean anew
+.PHONY: help setup demo test lint pictures format lock clean anew
 
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
@@ -34,6 +34,9 @@ lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@find $(CODE) -name .venv -prune -o -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
+
+pictures: $(VENV)/runtime ## makes the README's pictures anew, from a real run
+	@$(BIN)/python docs/make_pictures.py
 
 format: $(VENV)/dev ## puts imports and layout in order
 	@$(BIN)/ruff check --fix-only $(CODE)
@@ -76,6 +79,7 @@ $(VENV)/made-in:
 $(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
 	@$(INSTALL) --require-hashes -r requirements/runtime.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q sources pipelines sandbox
 	@touch $@
 
 $(VENV)/dev: requirements/dev.lock $(VENV)/runtime
