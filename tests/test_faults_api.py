@@ -58,7 +58,7 @@ def test_a_token_refused_in_the_middle_is_exit_4_after_what_came_is_loaded(
 ) -> None:
     ids = write_ids(project, 1_000_001, 60)
     api.configure(missing_share=0, latency_seconds=0.02, fault_ranges=[(31, None, f"status:{status}")])
-    result = project.load("--ids", ids, "--workers", "4", "--chunk-size", "10")
+    result = project.load("--ids", ids, "--workers", "1", "--chunk-size", "10")
     assert result.exit_code == 4
     assert (result.summary["loaded"], result.summary["not_reached"], result.summary["failed"]) == (30, 30, 0)
     assert _sums_up(result.summary)

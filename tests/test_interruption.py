@@ -34,8 +34,8 @@ def test_a_signal_while_fetching_loads_what_came_and_the_same_command_goes_on(
 ) -> None:
     ids = write_ids(project, 1_000_001, 200)
     api.configure(missing_share=0, fault_ranges=[(121, None, "hang")])
-    with running(project, "--ids", ids) as run:
-        run.wait_until(lambda: len(api.log()) >= 120)
+    with running(project, "--ids", ids, "--workers", "8") as run:
+        run.wait_until(lambda: _has_asked(api, 128))  # all eight hang, so all answers before have been read
         run.send(number)
         stopped = run.end()
     assert stopped.exit_code == code
