@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import duckdb
@@ -132,7 +132,8 @@ def project(tmp_path: Path, api: Sandbox) -> Project:
 def postgres_server() -> Iterator[str]:
     """The socket folder of a real PostgreSQL server."""
     # Not below pytest's folder: run as root the server is another user, whom every pytest that starts locks out there.
-    with TemporaryDirectory(prefix="postgres") as folder:
+    # And in no folder with a space in its path, which the server's own start does not quote.
+    with TemporaryDirectory(prefix="postgres", dir="/tmp" if " " in gettempdir() else None) as folder:
         server = get_server(Path(folder) / "data")
         try:
             yield server.get_uri().split("host=")[1]

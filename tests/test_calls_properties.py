@@ -247,7 +247,7 @@ def test_extra_is_json_without_nul_or_surrogates(body: str) -> None:
     assert isinstance(read(text.decode()), dict)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(calls, max_size=3))
 def test_any_rows_are_a_batch_of_the_schema(bodies: list[str]) -> None:
     rows = [normalise(parse_json(body.encode()), FETCHED_AT) for body in bodies]
