@@ -52,11 +52,6 @@ class Sweeper:
         self._first_pages: dict[int, Page] = {}
         self._asked_again = False
 
-    @property
-    def held(self) -> int:
-        """How many rows wait for the pages to be trusted."""
-        return len(self._held)
-
     def next_step(self) -> Callable[[], Awaitable[None]] | None:
         """What to do now; None: nothing until a step that is under way ends, or at all if there is none."""
         asked = self._sweep.next()
