@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ def main(
     names = only.split(",") if only else list(QUICK_PARTS if size == "quick" else PARTS)
     if unknown := set(names) - PARTS.keys():
         raise click.UsageError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # loaders are ended, folders cleared
     sizes = BY_NAME[size].scaled(scale)
     if rounds is not None:
         sizes = sizes.repeated(rounds)
@@ -45,7 +47,7 @@ def main(
     for name in names:
         if report_only or (resume and results.parts.get(name, {}).get("complete")):
             continue
-        _measure(results, name, sizes, f"{size}, scale {scale:g}")
+        _measure(results, name, sizes, f"{size}, scale {scale:g}" + (f", rounds {rounds}" if rounds else ""))
     (results.folder / "results.md").write_text(report(results))
     (results.folder / "chart.svg").write_text(chart(results))
     click.echo(report(results))
