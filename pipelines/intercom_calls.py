@@ -14,6 +14,7 @@ import click
 
 from . import project
 from .help import GroupedCommand, option
+from .logs import set_up, tell_error
 from .outcome import Summary, exit_code_of, printable
 from .request import LoadRequest
 
@@ -75,6 +76,8 @@ def main() -> None:
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
         help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
+@option("Output", "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+        help="json: what happens as a JSON object a line, for machines")  # fmt: skip
 @option("Output", "-q", "--quiet", count=True, help="say less")
 @option("Output", "-v", "--verbose", count=True, help="say more; twice for all there is")
 def load(**options: Any) -> None:
@@ -83,7 +86,7 @@ def load(**options: Any) -> None:
     Ids can be given as arguments, as lists, and by query; they are united. What is loaded and settled is not asked
     for again, and a run that was interrupted goes on with the same command.
     """
-    _set_up_logging(options["verbose"] - options["quiet"])
+    set_up(options["verbose"] - options["quiet"], options["log_format"])
     summary = Summary(destination=options["destination"], dataset=options["dataset"])
     try:
         folder = project.enter(options["project"], verbose=options["verbose"] > 1)
@@ -94,8 +97,7 @@ def load(**options: Any) -> None:
         summary.fail(error)
         output = summary.as_json()
         logger.debug("the cause", exc_info=error)
-    if summary.error:
-        click.echo(f"error: {printable(summary.error)}", err=True)
+    tell_error(summary, options["log_format"])
     if options["as_json"]:
         click.echo(json.dumps(output))
     sys.exit(summary.exit_code)
@@ -117,7 +119,7 @@ def check(destination: str, dataset: str, project: str | None) -> None:
 
     It costs one request and leaves nothing behind.
     """
-    _set_up_logging(0)
+    set_up(0)
     with _one_line_errors():
         _enter(project)
         from .check import run
@@ -132,7 +134,7 @@ def check(destination: str, dataset: str, project: str | None) -> None:
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout")
 def status(destination: str, dataset: str, project: str | None, as_json: bool) -> None:
     """Show what is loaded: calls, how fresh they are, what failed and the mend, the last runs."""
-    _set_up_logging(0)
+    set_up(0)
     with _one_line_errors():
         _enter(project)
         from .status import run
@@ -150,7 +152,7 @@ def demo(**options: Any) -> None:
 
     No token is needed, no real data is read.
     """
-    _set_up_logging(0)
+    set_up(0)
     with _one_line_errors():
         from .demo import run
 
@@ -170,9 +172,3 @@ def _one_line_errors() -> Iterator[None]:
         click.echo(f"error: {printable(str(error))}", err=True)
         logger.debug("the cause", exc_info=error)
         sys.exit(exit_code_of(error))
-
-
-def _set_up_logging(loudness: int) -> None:
-    level = {-1: logging.WARNING, 0: logging.INFO}.get(loudness, logging.DEBUG if loudness > 0 else logging.ERROR)
-    logger.setLevel(level)
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")

@@ -207,7 +207,8 @@ class Run:
 
     def _finish_pending(self) -> None:
         if self._target.pipeline.has_pending_data:
-            logger.warning("an interrupted load left a package behind; it is finished first")
+            fields = {"event": "repair"}
+            logger.warning("an interrupted load left a package behind; it is finished first", extra={"fields": fields})
             self._target.finish_pending()
 
     def _wait_for_file(self, action: Callable[[], None]) -> None:

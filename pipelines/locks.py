@@ -84,7 +84,8 @@ class PostgresLock:
                 self._client.execute_sql("SELECT 1")
                 return
         except DatabaseException:
-            logger.warning("the connection that holds the lock was cut; it is taken again")
+            fields = {"event": "repair"}
+            logger.warning("the connection that holds the lock was cut; it is taken again", extra={"fields": fields})
         self._close()
         self._take()
 

@@ -31,5 +31,6 @@ class LoadRequest:
     dry_run: bool = False
     as_json: bool = False
     progress: Literal["auto", "rich", "log", "none"] = "auto"
+    log_format: Literal["text", "json"] = "text"
     quiet: int = 0
     verbose: int = 0

@@ -79,6 +79,7 @@ class Asking:
         self._api = api
         self._settings = settings
         self._budget = budget
+        budget.on_wait = _tell_wait
         self._concurrency = concurrency
         self._counts = counts
         self._on_sleep = on_sleep
@@ -209,8 +210,8 @@ class Asking:
     def _count_retry(self, state: RetryCallState) -> None:
         self._counts.retries += 1
         fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault) and not fault.rate_limited:
-            logger.debug("retry in %.1f s: %s", state.upcoming_sleep, _describe(fault))
+        if isinstance(fault, Fault):
+            _tell(fault, "retry", f"asked again in {state.upcoming_sleep:.1f} s")
 
     def _nothing_usable(self) -> bool:
         return (
@@ -231,12 +232,24 @@ class Asking:
                 try:
                     await self._attempt_call(self._usable_id, 1)
                 except Fault as fault:
-                    logger.debug("no sign of life: %s", _describe(fault))
+                    _tell(fault, "probe", "no sign of life")
             return self._last_usable_at > since
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _tell_wait(seconds: float, reason: str) -> None:
+    # a window of our own that is spent is the ordinary pace, and no news
+    level = logging.INFO if "429" in reason or "others" in reason else logging.DEBUG
+    fields = {"event": "wait", "for": "rate limit", "seconds": round(seconds, 1)}
+    logger.log(level, "waiting %.0f s: %s", seconds, reason, extra={"fields": fields})
+
+
+def _tell(fault: Fault, event: str, what: str) -> None:
+    fields = {"event": event, "http_status": fault.http_status, "code": fault.code, "request_id": fault.request_id}
+    logger.debug("%s: %s", what, _describe(fault), extra={"fields": fields})
 
 
 def _describe(fault: Fault) -> str:
