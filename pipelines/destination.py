@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from dlt.common.destination.exceptions import (
     UnknownDestinationModule,
 )
 from dlt.common.exceptions import MissingDependencyException
+from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 from sqlglot import exp
@@ -63,18 +65,22 @@ class Target:
                 place = str(Path(dlt.current.run_context().local_dir, place).resolve())
             query = getattr(config.credentials, "query", None) or ""
             digest = hashlib.sha256(f"{place} {query} {dataset}".encode()).hexdigest()[:12]
-            self.pipeline = dlt.pipeline(
-                f"intercom_calls_{factory.destination_name}_{digest}",
-                destination=factory,
-                dataset_name=dataset,
-            )
-            # what waits there to be loaded are people's calls
-            Path(self.pipeline.working_dir).chmod(0o700)
-            self.pipeline.destination_client()  # says what is missing, driver or configuration
+            # says what is missing, driver or configuration
+            dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client  # noqa: B018
+        self._factory = factory
+        self._name = f"intercom_calls_{factory.destination_name}_{digest}"
         self.file = Path(place) if is_file else None
-        is_postgres = factory.destination_type == "dlt.destinations.postgres"
-        self._database_lock = PostgresLock(self.pipeline) if is_postgres else None
+        self._database_lock: PostgresLock | None = None
         self.location = str(self.file) if self.file else f"{destination} at {place}"
+
+    @cached_property
+    def pipeline(self) -> dlt.Pipeline:
+        """Made when first used, by a load under the lock: dlt empties a working folder that it finds half made."""
+        with explained(self.destination):
+            pipeline = dlt.pipeline(self._name, destination=self._factory, dataset_name=self.dataset)
+            # what waits there to be loaded are people's calls
+            Path(pipeline.working_dir).chmod(0o700)
+        return pipeline
 
     @property
     def is_new(self) -> bool:
@@ -92,7 +98,8 @@ class Target:
         with ExitStack() as stack:
             try:
                 stack.enter_context(file_lock(self._lock_file()))
-                if self._database_lock is not None:
+                if self._factory.destination_type == "dlt.destinations.postgres":
+                    self._database_lock = PostgresLock(self.pipeline)
                     with explained(self.destination):
                         stack.enter_context(self._database_lock.held())
             except Taken:
@@ -175,7 +182,7 @@ class Target:
         # beside a DuckDB file, since two working folders can lead to one file
         if self.file is not None:
             return self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
-        return Path(self.pipeline.working_dir).with_suffix(".lock")
+        return Path(get_dlt_pipelines_dir(), f"{self._name}.lock")
 
 
 def _loaded(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[str]:
@@ -200,7 +207,8 @@ def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseEx
     def tell_once(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None and state.attempt_number == 1:
-            logger.warning("%s; trying again for up to %g s", _innermost(error), seconds)
+            fields = {"event": "wait", "for": "destination"}
+            logger.warning("%s; trying again for up to %g s", _innermost(error), seconds, extra={"fields": fields})
 
     return Retrying(
         retry=retry_if_exception(when),

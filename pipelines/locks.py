@@ -90,8 +90,9 @@ class PostgresLock:
         self._take()
 
     def _take(self) -> None:
-        client = self._client = self._pipeline.sql_client()
+        client = self._pipeline.sql_client()
         client.open_connection()
+        self._client = client  # not before: the server may not be back yet, and is tried again
         client.execute_sql(_NOTICE_DEATH)
         digest = hashlib.sha256(f"intercom_calls {client.dataset_name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
