@@ -215,3 +215,16 @@ def test_the_source_imports_nothing_of_the_command(tmp_path: Path) -> None:
     imported = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert "theirs" in imported
     assert not imported & {"sources", "pipelines", "sandbox"}
+
+
+def test_a_library_load_fits_into_the_tables_of_the_command(project: Project, api: Sandbox) -> None:
+    assert project.load("1000001").exit_code == 0
+    script = PRELUDE.replace("mine.duckdb", "intercom_calls.duckdb") + (
+        "pipeline('intercom').run(intercom(ids=['1000001', '1000002', 'gone'], refresh='new'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=project.folder, env=project.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1000001",), ("1000002",)]
+    assert project.query("SELECT call_id, http_status FROM intercom.call_errors") == [("gone", 404)]

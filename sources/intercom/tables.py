@@ -107,6 +107,9 @@ def merged(
         }
         for field in schema
     }
+    # Whether dlt fills it is a setting (`add_dlt_load_id`), off by default for Arrow; a load without it must fit into
+    # the tables of one with it.
+    columns["_dlt_load_id"] = {"name": "_dlt_load_id", "data_type": "text", "nullable": True}
     return dlt.resource(
         batches,
         name=name,
