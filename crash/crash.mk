@@ -1,6 +1,6 @@
 # Included by the Makefile: real loads killed, doubled and repeated until something is wrong (crash/README.md).
 
-CRASH := $(if $(QUICK),--duckdb 12 --postgres 6 --pairs 2 --nights 8,--duckdb 300 --postgres 100 --pairs 50 --nights 100)
+CRASH := $(if $(QUICK),--duckdb 12 --postgres 6,--duckdb 300 --postgres 100 --pairs 50 --nights 100)
 
 .PHONY: crash
 crash: $(VENV)/dev ## kills loads by the hundred and compares the tables; QUICK=1: a short one; ARGS='--seed 7'

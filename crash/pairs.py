@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,9 @@ CHUNK_SIZE = 15
 LIST_SIZE = 50
 # Two loads are seldom started in one instant; the second meets the first in each of its steps.
 MOST_SECONDS_APART = 1.5
+
+# How often both find no working folder and make one.
+AFRESH = 0.3
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ def run_pairs(sandbox: Sandbox, pairing: Pairing, postgres: str | None, *, seed:
         launchers = [stack.enter_context(Launcher(stage.project, stage.destination)) for stage in stages]
         pool = stack.enter_context(ThreadPoolExecutor(2))
         for turn in range(times):
+            if chance.random() < AFRESH:
+                for folder in (".dlt", "elsewhere"):
+                    shutil.rmtree(Path(name) / folder, ignore_errors=True)
             call_ids = world.arrive(LIST_SIZE)
             stages[0].list(call_ids)
             sandbox.reset(limit=None, latency_seconds=0.01, **world.settings())
