@@ -35,7 +35,8 @@ class Stage:
             self.database = database = Postgres(postgres)
             self.project.env["DESTINATION__POSTGRES__CREDENTIALS"] = database.url
         self.args = ["load", "--json", "--ids", "ids.txt", "--chunk-size", str(chunk_size), "--progress", "none"]
-        self.args += ["--destination", destination]
+        # what was asked for again is counted by id
+        self.args += ["--destination", destination, "--strategy", "by-id"]
         self.destination = destination
 
     def list(self, call_ids: Iterable[str]) -> None:
