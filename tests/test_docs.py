@@ -111,7 +111,8 @@ def test_every_question_has_the_same_answer_in_both_databases(
     ids = "\n".join(str(call_id) for call_id in range(1_000_001, 1_000_601))
     api.configure(statuses={"1000007": 410})
     for destination in ("duckdb", "postgres"):
-        assert project.load("--ids", "-", "--destination", destination, stdin=ids).exit_code == 3
+        loaded = project.load("--ids", "-", "--strategy", "by-id", "--destination", destination, stdin=ids)
+        assert loaded.exit_code == 3
     queries = blocks("docs/questions.md", "sql")
     assert len(queries) >= 12
     for query in queries:

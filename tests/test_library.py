@@ -124,7 +124,7 @@ print(json.dumps([
 ]))
 """,
     )
-    calls, errors = ["calls", 26], ["call_errors", 9]
+    calls, errors = ["calls", 27], ["call_errors", 10]
     assert found == [
         [[calls], {"calls": 1}],
         [[errors], {"call_errors": 1}],
@@ -218,18 +218,20 @@ def test_the_source_imports_nothing_of_the_command(tmp_path: Path) -> None:
 
 
 def test_a_library_load_fits_into_the_tables_of_the_command(project: Project, api: Sandbox) -> None:
-    assert project.load("1000001").exit_code == 0
+    api.configure(bodies=bodies("1", "2"))
+    assert project.load("1").exit_code == 0
     script = PRELUDE.replace("mine.duckdb", "intercom_calls.duckdb") + (
-        "pipeline('intercom').run(intercom(ids=['1000001', '1000002', 'gone'], refresh='new'))"
+        "pipeline('intercom').run(intercom(ids=['1', '2', 'gone'], refresh='new'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
         check=False,
         cwd=project.folder,
-        env=project.environment(),
+        # dlt remembers in its working folder where a relative database was first
+        env=project.environment(DLT_DATA_DIR=str(project.folder / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false"),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1000001",), ("1000002",)]
+    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1",), ("2",)]
     assert project.query("SELECT call_id, http_status FROM intercom.call_errors") == [("gone", 404)]
