@@ -115,9 +115,10 @@ class Target:
             DestinationFailed: the lock was lost and another load has taken it.
         """
         self._keep_locked()
-        if not self.finish_pending():
-            self.pipeline.run(resources)
-        self._forget_loaded()
+        with self._file_open():
+            if not self.finish_pending():
+                self.pipeline.run(resources)
+            self._forget_loaded()
 
     def finish_pending(self) -> bool:
         """Load the package that was left behind; False when there was none.
@@ -137,6 +138,15 @@ class Target:
                 "then run the same command"
             )
         return True
+
+    @contextmanager
+    def _file_open(self) -> Iterator[None]:
+        """Hold a DuckDB file open for a whole package: dlt opens and closes it at each step, with a checkpoint."""
+        if self.file is None:
+            yield
+        else:
+            with self.pipeline.sql_client():
+                yield
 
     def _drop_unprepared(self) -> None:
         """Throw away what a killed load had not prepared for loading; its calls are fetched again.
