@@ -43,10 +43,10 @@ format: $(VENV)/dev ## puts imports and layout in order
 	@$(BIN)/ruff format $(CODE)
 
 COMPILE := uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --group build
+  --no-header --no-annotate --group build --constraint requirements/constraints.in
 lock: ## takes the newest versions that pyproject.toml allows (needs uv)
 	@$(COMPILE) --extra postgres --output-file requirements/runtime.lock
-	@$(COMPILE) --extra postgres --extra sql --extra zstd --extra dev --constraint requirements/runtime.lock \
+	@$(COMPILE) --extra postgres --extra sql --extra zstd --extra s3 --extra dev --constraint requirements/runtime.lock \
 	  --output-file requirements/dev.lock
 
 clean: ## removes the virtual environment and what tools left

@@ -70,6 +70,16 @@ def scale(sizes: Sizes) -> Iterator[Run]:
                     yield run(who.OURS, sandbox, ids, folder) | {"round": number, "again": True}
 
 
+def sweep(sizes: Sizes) -> Iterator[Run]:
+    """All calls of a workspace by pages, where they are cheaper, beside by id."""
+    for ids in sizes.sweep_ids:
+        is_largest = ids == sizes.sweep_ids[-1]
+        with api(ids) as sandbox:
+            for number in range(1 if is_largest else sizes.sweep_rounds):
+                for contender in [who.PAGES] if is_largest else [who.OURS, who.PAGES]:
+                    yield run(contender, sandbox, ids) | {"round": number}
+
+
 def chunks(sizes: Sizes) -> Iterator[Run]:
     """One chunk into tables of more and more rows: dlt's steps by the library, then the command as a whole."""
     with api(sizes.chunk_ids + sizes.table_rows[0]) as sandbox, scratch() as folder:
@@ -118,6 +128,7 @@ PARTS: dict[str, Callable[[Sizes], Iterator[Run]]] = {
     "sharing": sharing,
     "chunks": chunks,
     "scale": scale,
+    "sweep": sweep,
 }
 # a first impression: what two minutes allow
 QUICK_PARTS = ("startup", "cpu", "rate", "windows")

@@ -36,8 +36,6 @@ def _cpu(runs: list[Run]) -> Iterator[Promise]:
     ids = max(run["ids"] for run in runs)
     measured = ratios(runs, "cpu_seconds", who.OURS.name, who.FLOOR_THREADS_16.name)
     yield Promise(f"CPU of {ids:,} calls by that of the floor on requests", _ratio(measured), "at most 0.75, goal 0.4")
-    if pages := ratios(runs, "cpu_seconds", who.PAGES.name, who.OURS.name):
-        yield Promise(f"CPU of {ids:,} calls by pages by that by id, start-up included", _ratio(pages), "at most 0.33")
 
 
 def _windows(runs: list[Run]) -> Iterator[Promise]:
@@ -79,6 +77,18 @@ def _scale(runs: list[Run]) -> Iterator[Promise]:
         yield Promise(f"again over {many:,} settled ids: seconds; requests", f"{took:.1f}; {asked}", "under 10; 0")
 
 
+def _sweep(runs: list[Run]) -> Iterator[Promise]:
+    counts = sorted({run["ids"] for run in runs})
+    pages = {ids: [run for run in runs if run["ids"] == ids and run["contender"] == who.PAGES.name] for ids in counts}
+    for ids in counts[1:-1] or counts[:1]:
+        measured = ratios([run for run in runs if run["ids"] == ids], "cpu_seconds", who.PAGES.name, who.OURS.name)
+        yield Promise(f"CPU of {ids:,} calls by pages by that by id", _ratio(measured), "at most 0.33")
+    few, many = counts[0], counts[-1]
+    memory = (median(pages[many], "peak_mb") or 0) / (median(pages[few], "peak_mb") or 1)
+    yield Promise(f"peak memory by pages at {many:,} ids by that at {few:,}", f"{memory:.2f}", "at most 1.5, goal 1.2")
+    yield Promise(f"requests for {many:,} calls by pages", f"{median(pages[many], 'requests') or 0:,.0f}", "stated")
+
+
 _OF_PART: dict[str, Callable[[list[Run]], Iterator[Promise]]] = {
     "startup": _startup,
     "cpu": _cpu,
@@ -86,6 +96,7 @@ _OF_PART: dict[str, Callable[[list[Run]], Iterator[Promise]]] = {
     "sharing": _sharing,
     "chunks": _chunks,
     "scale": _scale,
+    "sweep": _sweep,
 }
 
 

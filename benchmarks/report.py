@@ -19,6 +19,7 @@ TITLES = {
     "sharing": "Several clients on the same windows",
     "chunks": "One chunk into a table that grows",
     "scale": "From ten thousand ids to a million, and again over what is settled",
+    "sweep": "All calls of a workspace: by pages, and by id",
 }
 
 
@@ -52,6 +53,22 @@ def _loads(runs: list[Run]) -> list[str]:
         )
     headings = ["loader", "ids", "CPU s per 1,000 calls", "calls a second", "peak MB", "outcome"]
     return _table(headings, rows)
+
+
+def _sweep(runs: list[Run]) -> list[str]:
+    rows = [
+        [
+            name,
+            f"{ids:,}",
+            _spread(same, "requests", ",.0f"),
+            _spread(same, "wall_seconds", ".1f"),
+            _spread([run | _per_call(run) for run in same], "cpu_per_1000", ".3f"),
+            _spread(same, "peak_mb", ".0f"),
+            _outcome(same),
+        ]
+        for (ids, name), same in grouped(runs, "ids", "contender").items()
+    ]
+    return _table(["loader", "ids", "requests", "seconds", "CPU s per 1,000 calls", "peak MB", "outcome"], rows)
 
 
 def _startup(runs: list[Run]) -> list[str]:
@@ -152,6 +169,7 @@ _PART_TABLES = {
     "sharing": _sharing,
     "chunks": _chunks,
     "scale": _scale,
+    "sweep": _sweep,
 }
 
 

@@ -14,6 +14,7 @@ class Sizes:
         everyone: whether all contenders take part, or ours, the floors and dlt's rest_api at 64 workers.
         latencies: seconds, for the windows.
         scale_ids: so many ids are loaded into an empty database, the least and the most are compared.
+        sweep_ids: all calls of a workspace of so many; of all but the most by id, too.
         table_rows: a chunk is loaded into tables of so many rows.
     """
 
@@ -31,6 +32,8 @@ class Sizes:
     windows_peer_ids: int = 5_000
     startup_rounds: int = 9
     scale_ids: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    sweep_ids: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    sweep_rounds: int = 3
     table_rows: tuple[int, ...] = (1_000, 1_000_000, 5_000_000)
     chunk_ids: int = 10_000
     sharing_ids: int = 6_000
@@ -38,10 +41,11 @@ class Sizes:
 
     def scaled(self, factor: float) -> Self:
         """The large sizes (a million ids, tables of millions) times `factor`; the least stay as they are."""
-        ids, rows = self.scale_ids, self.table_rows
+        ids, pages, rows = self.scale_ids, self.sweep_ids, self.table_rows
         return replace(
             self,
             scale_ids=tuple(sorted({max(ids[0], int(count * factor)) for count in ids})),
+            sweep_ids=tuple(sorted({max(pages[0], int(count * factor)) for count in pages})),
             table_rows=tuple(sorted({max(rows[0], int(count * factor)) for count in rows})),
         )
 
@@ -53,6 +57,7 @@ class Sizes:
             peer_rounds=rounds,
             windows_rounds=rounds,
             startup_rounds=rounds,
+            sweep_rounds=rounds,
             sharing_rounds=rounds,
         )
 
@@ -72,6 +77,8 @@ QUICK = Sizes(
     windows_ids=5_000,
     startup_rounds=3,
     scale_ids=(2_000, 20_000),
+    sweep_ids=(2_000, 20_000),
+    sweep_rounds=1,
     table_rows=(1_000, 100_000),
     chunk_ids=2_000,
     sharing_ids=5_000,
@@ -91,6 +98,8 @@ TINY = Sizes(
     windows_ids=30,
     startup_rounds=1,
     scale_ids=(20, 40),
+    sweep_ids=(20, 600),
+    sweep_rounds=1,
     table_rows=(100, 300),
     chunk_ids=20,
     sharing_ids=20,

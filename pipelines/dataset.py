@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
+import pyarrow as pa
 import sqlglot
 from dlt.common.destination import Destination
 from dlt.common.destination.client import JobClientBase
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation
 from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
+
+from sources.intercom.errors import BadIds
 
 from .destination import explained, is_locked_file, persevere
 from .outcome import UsageError
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
+
+_BATCH_ROWS = 100_000
 
 
 class Dataset:
@@ -63,10 +68,31 @@ class Dataset:
 
         def connected() -> T:
             with self._client.sql_client as client:
+                if read_only and self._client.config.destination_type == "postgres":
+                    client.native_connection.set_session(readonly=True)
                 return action(client)
 
         with explained(self.destination):
             return persevere(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
+
+    def first_column(self, query: str) -> list[pa.ChunkedArray[Any]]:
+        """The first column of `query`, in the destination's own SQL; DuckDB and PostgreSQL let it change nothing.
+
+        Raises:
+            BadIds: the query fails or returns no rows.
+            DestinationFailed: as `ask`.
+        """
+
+        def asked(client: SqlClientBase[Any]) -> list[pa.ChunkedArray[Any]]:
+            try:
+                with client.execute_query(query) as cursor:
+                    if cursor.native_cursor.description is None:
+                        raise BadIds("--ids-sql: it returns no rows; give a SELECT whose first column is the ids")
+                    return [table.column(0) for table in cursor.iter_arrow(_BATCH_ROWS)]
+            except DatabaseException as error:
+                raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+
+        return self.ask(asked)
 
 
 def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:

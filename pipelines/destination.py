@@ -27,6 +27,8 @@ from dlt.extract import DltResource
 from sqlglot import exp
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
+from sources.intercom.errors import IntercomError
+
 from .locks import PostgresLock, Taken, file_lock
 from .outcome import AnotherLoad, DestinationFailed, RunStopped, UsageError
 
@@ -259,13 +261,14 @@ def explained(destination: str) -> Iterator[None]:
             f"pip install 'dlt[{destination}]'"
         ) from None
     except ConfigFieldMissingException as error:
+        variable = f"DESTINATION__{destination}__{error.fields[0]}".upper()
         raise UsageError(
             f"--destination {destination} is not configured: {', '.join(error.fields)} missing; set "
-            f"[destination.{destination}] in .dlt/secrets.toml, or DESTINATION__{destination.upper()}__CREDENTIALS"
+            f"[destination.{destination}] in .dlt/secrets.toml, or {variable}"
         ) from None
     except ConfigurationException as error:
         raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
-    except (RunStopped, Taken):
+    except (RunStopped, Taken, IntercomError):
         raise
     except Exception as error:
         raise DestinationFailed(f"{destination}: {_innermost(error)}") from error

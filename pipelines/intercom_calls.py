@@ -16,7 +16,7 @@ import click
 from . import project
 from .help import GroupedCommand, option
 from .logs import set_up, tell_error
-from .outcome import Summary, exit_code_of, printable
+from .outcome import ExitCode, Summary, exit_code_of, printable
 from .request import LoadRequest
 
 logger = logging.getLogger("intercom_calls")
@@ -95,6 +95,8 @@ def load(**options: Any) -> None:
             from .load_command import run
 
         output = run(LoadRequest(**options), folder, summary)
+    except KeyboardInterrupt:  # before there was a run to end in order
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         summary.fail(error)
         output = summary.as_json()
@@ -184,6 +186,8 @@ def _one_line_errors() -> Iterator[None]:
     """End the program with the exit code of what went wrong, said in one line."""
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         click.echo(f"error: {printable(str(error))}", err=True)
         logger.debug("the cause", exc_info=error)

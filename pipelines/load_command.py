@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
 from . import project
+from .dataset import Dataset
 from .destination import Target
 from .interruption import Interruption
 from .load import Run
@@ -52,7 +53,7 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
             "rename one of them"
         )
     if request.ids_sql is not None:
-        ids = unite(ids, _queried(request, target), "--ids-sql", bad=request.bad_ids)
+        ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
     with Interruption() as interruption:
         run = Run(request, ids, target, settings, interruption, summary)
@@ -62,8 +63,8 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         logger.info("loading into %s, dataset %s", target.location, target.dataset)
         with target.locked():
             run.prepare()
-            counts = _shown(summary.requested, summary.already_loaded, run.to_ask)
-            logger.info("%s ids: %s already loaded, %s to fetch", *counts)
+            counts = _shown(summary.already_loaded, run.to_ask)
+            logger.info("%s: %s already loaded, %s to fetch", _counted(summary.requested, "id"), *counts)
             run.run(watcher("none" if request.quiet else request.progress, run.to_ask))
     _tell_end(summary, target)
     return summary.as_json()
@@ -94,29 +95,29 @@ def _listed(request: LoadRequest) -> IdList:
     )
 
 
-def _queried(request: LoadRequest, target: Target) -> Iterator[pa.Array[Any] | pa.ChunkedArray[Any]]:
+def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable[pa.Array[Any] | pa.ChunkedArray[Any]]:
     assert request.ids_sql is not None
     if request.ids_db is not None:
-        yield from query_ids(request.ids_db, request.ids_sql)
-    elif target.is_new:  # what needs no table can be asked before there is a database
+        return query_ids(request.ids_db, request.ids_sql)
+    if target.is_new:  # what needs no table can be asked before there is a database
         try:
-            yield duckdb.execute(request.ids_sql).to_arrow_table().column(0)
+            return [duckdb.execute(request.ids_sql).to_arrow_table().column(0)]
         except duckdb.CatalogException:
-            return
+            return []
         except duckdb.Error as error:
             raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
-    else:
-        try:
-            with target.pipeline.sql_client() as client, client.execute_query(request.ids_sql) as cursor:
-                for table in cursor.iter_arrow(100_000):
-                    yield table.column(0)
-        except Exception as error:
-            raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+    return Dataset(request.destination, request.dataset, lock_wait).first_column(request.ids_sql)
 
 
 def _tell(ids: IdList) -> None:
     for message in ids.bad:
         logger.warning("skipped: %s", message)
+    if len(rounded := ids.rounded):
+        logger.warning(
+            "a spreadsheet has rounded %s (%s …): format the column as text there and export the list again",
+            _counted(len(rounded), "id"),
+            rounded[0].as_py(),
+        )
     if ids.passed_over:
         logger.info("%s webhook notifications of other topics were passed over", f"{ids.passed_over:,}")
 
@@ -126,8 +127,10 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
     minutes = run.to_ask / (REQUESTS_A_MINUTE * request.share)
     sweep = will_sweep(request.strategy, run.to_ask)
     logger.info(
-        "%s ids: %s already loaded, %s known as missing, %s to fetch: %s requests by id, %s at the full rate%s",
-        *_shown(summary.requested, summary.already_loaded, summary.missing, run.to_ask, run.to_ask),
+        "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
+        _counted(summary.requested, "id"),
+        *_shown(summary.already_loaded, summary.missing, run.to_ask),
+        _counted(run.to_ask, "request"),
         f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
         "; pages of calls are tried first" if sweep else "",
     )
@@ -147,8 +150,8 @@ def _tell_end(summary: Summary, target: Target) -> None:
     also = {name: getattr(summary, name) for name in ("missing", "failed", "already_loaded", "not_reached")}
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in also.items() if count]
     logger.info(
-        "loaded %s calls into %s in %.1f s%s",
-        f"{summary.loaded:,}",
+        "loaded %s into %s in %.1f s%s",
+        _counted(summary.loaded, "call"),
         target.location,
         summary.seconds,
         f" ({', '.join(parts)})" if parts else "",
@@ -157,6 +160,10 @@ def _tell_end(summary: Summary, target: Target) -> None:
         logger.warning("why calls failed: table call_errors; the same command asks for them again")
     if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         logger.warning("stopped; the same command goes on from here")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _shown(*numbers: int) -> list[str]:

@@ -133,13 +133,14 @@ class Api:
         if asked.page_size is not None and status == 200:
             status = settings.list_status
         if status != 200:
-            return Answer(status, stated) if (stated := self._stated(call_id)) else error(status, asked.request_id)
+            stated = self._stated(call_id)
+            return error(status, asked.request_id) if stated is None else Answer(status, stated)
         body = self._call(call_id, asked) if asked.page_size is None else self._page(asked)
         return error(404, asked.request_id, NOT_FOUND) if body is None else Answer(200, body)
 
     def _page(self, asked: Asked) -> bytes:
         assert asked.page_size is not None
-        if stated := self._stated(asked.call_id):
+        if (stated := self._stated(asked.call_id)) is not None:
             return stated
         number = int(asked.call_id.removeprefix(PAGE))
         return self.listing.page(number, asked.page_size, asked.number, lambda call_id: self._call(call_id, asked))

@@ -27,6 +27,7 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=self._stderr,
+            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509  the tests have no threads that fork could harm
         )
 
     def said(self) -> str:
@@ -59,6 +60,11 @@ class Running:
                 raise AssertionError(f"it ended before: {self.end()}")
             assert time.monotonic() < deadline, "it did not come to that"
             time.sleep(every_seconds)
+
+
+def _as_in_a_terminal() -> None:
+    # a shell's background jobs, which the tests may be, ignore Ctrl-C, and so would what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

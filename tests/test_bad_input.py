@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import Sandbox
 
-from .conftest import Project
+from .conftest import Postgres, Project
 from .forked import Asked, Forked, run_each
 
 # Every list that a test reads: name and content.
@@ -193,6 +193,28 @@ def test_an_empty_list_can_be_allowed_and_a_query_may_find_nothing(project: Proj
     assert api.stats()["requests"] == 0
 
 
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+def test_a_query_of_the_destination_changes_nothing_there(
+    project: Project, api: Sandbox, postgres: Postgres, destination: str
+) -> None:
+    api.configure(calls=0, bodies={name: {"type": "call", "id": name} for name in "12"})
+    project.load("1", "2", "--destination", destination)
+    result = project.load("--destination", destination, "--ids-sql", "SELECT id FROM intercom.calls")
+    assert (result.exit_code, result.summary["requested"]) == (0, 2), result.stderr
+    before = api.stats()["requests"]
+    for query, cause in {
+        "DELETE FROM intercom.calls RETURNING id": "read-only",
+        "SELECT idd FROM intercom.calls": "idd",
+        "SELECT 1.5::float8": "is double, in which ids are not exact",
+        "SET search_path = 'public'" if destination == "postgres" else "SELEC": "--ids-sql",
+    }.items():
+        result = project.load("--destination", destination, "--ids-sql", query)
+        assert result.exit_code == 2, result.stderr
+        assert cause in result.summary["error"]
+        assert result.stderr.count("\n") == 1
+    assert api.stats()["requests"] == before
+
+
 def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project: Project, api: Sandbox) -> None:
     query = "SELECT call_id FROM read_csv('ids.csv', all_varchar = true)"
     (lists / "ids.csv").write_text("call_id\n007\n007\n")
@@ -208,3 +230,16 @@ def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project:
     for part in ("--dataset intercom", "intercom.duckdb", "rename one"):
         assert part in result.summary["error"]
     assert not (lists / "intercom_calls.duckdb").exists()
+
+
+def test_ids_that_a_spreadsheet_rounded_are_told(project: Project, api: Sandbox) -> None:
+    result = project.load("1.23457E+11", "--dry-run")
+    assert result.exit_code == 0
+    assert "a spreadsheet has rounded 1 id (1.23457E+11 …): format the column as text there" in result.stderr
+
+
+def test_what_a_destination_lacks_is_told_by_its_name(project: Project) -> None:
+    for destination, lacking in {"filesystem": "BUCKET_URL", "postgres": "CREDENTIALS"}.items():
+        result = project.load("1", "--destination", destination)
+        assert result.exit_code == 2
+        assert f"DESTINATION__{destination.upper()}__{lacking}" in result.stderr

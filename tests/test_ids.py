@@ -294,3 +294,8 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     read("1\n", "txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_that_a_spreadsheet_rounded_are_told() -> None:
+    ids = read_ids(["123456789012", "1.23457E+11", "1E+11", "1.2e+11", "E+11", "2.5"], [])
+    assert ids.rounded.to_pylist() == ["1.23457E+11", "1E+11"]

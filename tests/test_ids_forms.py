@@ -272,6 +272,12 @@ def test_what_postgresql_copies_gives_the_same_ids(name: str, postgres_server: s
     assert (found.ids.to_pylist(), found.blank) == (IDS, 1)
 
 
+def test_a_query_of_two_million_rows_is_a_list_like_another() -> None:
+    rows = query_ids("duckdb:///:memory:", "SELECT range FROM range(1, 2_000_001)")
+    found = unite(read_ids([], []), rows, "--ids-sql").ids
+    assert (len(found), found[0].as_py(), found[-1].as_py()) == (2_000_000, "1", "2000000")
+
+
 def test_a_query_of_postgresql_gives_the_same_ids(postgres_server: str) -> None:
     url = f"postgres://postgres:x@localhost:5432/postgres?host={postgres_server}"
     texts = ", ".join(f"'{one}'" for one in IDS)

@@ -275,21 +275,6 @@ def test_a_host_that_is_not_there_is_refused() -> None:
         read_ids([], ["http://127.0.0.1:1/a.csv?signature=hunter3"])
 
 
-@pytest.mark.parametrize(
-    ("scheme", "extra", "driver"), [("s3", "s3", "s3fs"), ("gs", "gs", "gcsfs"), ("az", "az", "adlfs")]
-)
-def test_a_missing_driver_is_named_by_its_extra(scheme: str, extra: str, driver: str) -> None:
-    try:
-        __import__(driver)
-    except ImportError:
-        with pytest.raises(
-            ConfigurationError, match=rf"{scheme}://bucket/a.csv: .*pip install 'intercom-calls\[{extra}\]'"
-        ):
-            read_ids([], [f"{scheme}://bucket/a.csv"])
-    else:
-        pytest.skip(f"{driver} is installed")
-
-
 def test_a_scheme_that_nothing_reads_is_a_wrong_setting() -> None:
     with pytest.raises(ConfigurationError, match="no driver reads carrier-pigeon://"):
         read_ids([], ["carrier-pigeon://roof/a.csv"])

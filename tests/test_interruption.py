@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -78,6 +79,15 @@ def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
     assert again.exit_code == 0, again.stderr
     assert again.summary["already_loaded"] == loaded
     assert _loaded(project) == [(400, 400)]
+
+
+def test_ctrl_c_while_the_list_is_read_ends_it_there(project: Project, api: Sandbox) -> None:
+    os.mkfifo(project.folder / "ids.txt")
+    with running(project, "--ids", "ids.txt") as run, (project.folder / "ids.txt").open("w"):  # opens when it is read
+        run.send(signal.SIGINT)
+        stopped = run.end()
+    assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", "")
+    assert api.stats()["requests"] == 0
 
 
 def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) -> None:

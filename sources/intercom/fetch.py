@@ -214,10 +214,10 @@ class Fetch:
         """Sweep, where that is the strategy; the ids that are left to be asked for one by one."""
         if self._strategy == "by-id":
             return self._call_ids
-        wanted = list(itertools.islice(self._call_ids, SWEEP_FROM))
-        if not will_sweep(self._strategy, len(wanted)):
-            return iter(wanted)
-        wanted += self._call_ids
+        first = list(itertools.islice(self._call_ids, SWEEP_FROM))
+        if not will_sweep(self._strategy, len(first)):
+            return iter(first)
+        wanted = itertools.chain(first, self._call_ids)
         self._sweeper = Sweeper(wanted, self._asking, self._collect, forced=self._strategy == "sweep")
         while not self._over:
             if self._may_open(CALLS_A_PAGE):

@@ -46,6 +46,11 @@ class IdList:
     passed_over: int = 0
     bad: tuple[str, ...] = ()
 
+    @property
+    def rounded(self) -> pa.StringArray:
+        """Ids such as `1.23457E+11`: all that a spreadsheet leaves of a long number in a column of numbers."""
+        return self.ids.filter(pc.match_substring_regex(self.ids, r"^\d(\.\d+)?E\+\d\d$"))
+
 
 def read_ids(
     arguments: Iterable[str | int | None],

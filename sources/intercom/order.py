@@ -11,9 +11,18 @@ import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median_low
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 Key: TypeAlias = Callable[[str], int]
+
+
+class Keys(Protocol):
+    """Ids' keys, ascending."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> int: ...
+
 
 _TEXT_BYTES = 32
 # The least ids of a page whose range proves anything: two such ranges are apart by chance once in 126 times.
@@ -80,14 +89,13 @@ def find_order(pages: Sequence[tuple[int, Sequence[str]]]) -> Order | None:
     return None
 
 
-def requests_in_order(key: Key, wanted: Iterable[str], pages: Sequence[Sequence[str]]) -> int:
-    """About how many requests wanted ids cost where those near each other share a page, as on `pages`."""
+def requests_in_order(key: Key, wanted: Keys, pages: Sequence[Sequence[str]]) -> int:
+    """About how many requests wanted ids (their keys) cost where those near each other share a page, as on `pages`."""
     widths = sorted(max(keys) - min(keys) for ids in pages if (keys := [key(call_id) for call_id in ids]))
     width = widths[len(widths) // 2] if widths else 0
-    keys = sorted(map(key, wanted))
     requests = place = 0
-    while place < len(keys):
-        end = bisect_right(keys, keys[place] + width)
+    while place < len(wanted):
+        end = bisect_right(wanted, wanted[place] + width, place)
         requests += min(end - place, _DEAREST_PAGE)
         place = end
     return requests

@@ -10,13 +10,15 @@ what it may cost is bounded: no more pages than `patience` beyond what the best 
 from __future__ import annotations
 
 import itertools
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from .order import Chart, Order, find_order, keys_of, requests_in_order
+from .order import Chart, Keys, Order, find_order, keys_of, requests_in_order
 from .trust import Listed, Trust, Verdict
+from .wanted import Along, Wanted
 
 # A sweep that saves less than a tenth of the requests is not worth what may go wrong with it.
 _WORTH = 0.9
@@ -29,6 +31,7 @@ _MOST_LOST = 3
 _FEWEST_TOGETHER = 3
 
 _OPEN, _CLAIMED, _DONE = 0, 1, 2
+_UNTOLD = -(2**63)  # the version of a call that does not tell when it was updated
 
 
 class Compare(NamedTuple):
@@ -63,24 +66,25 @@ class Sweep:
     Attributes:
         is_trusted: whether calls of pages may be used. Those kept until then are to be dropped if it is never true.
         saved: wanted calls that pages held.
+        wanted: the ids.
     """
 
-    def __init__(self, wanted: Sequence[str], *, forced: bool = False, tell: Callable[[str], None]) -> None:
+    def __init__(self, wanted: Iterable[str], *, forced: bool = False, tell: Callable[[str], None]) -> None:
         self.is_trusted = False
         self.saved = 0
-        self._wanted = wanted
+        self.wanted = Wanted(wanted)
         self._forced = forced
         self._tell = tell
         self._phase = _Phase.LOOK
-        self._is_had = dict.fromkeys(wanted, False)
-        self._versions: dict[str, int | None] = {}  # of those that are had
+        self._is_had = bytearray(len(self.wanted))  # by an id's number
+        self._versions = array("q", bytes(8 * len(self.wanted)))  # likewise, of those that are had
         self._first_pages: dict[int, Sequence[Listed]] = {}
         self._probes: list[int] = []
         self._trust: Trust | None = None
         self._read: set[int] = set()
         self._in_flight: dict[int, tuple[int, int]] = {}  # by page: the part of the sorted ids claimed for it
         self._lost = self._spent = self._best = 0
-        self._patience = _PATIENCE + int((_PATIENCE_SHARE_FORCED if forced else _PATIENCE_SHARE) * len(wanted))
+        self._patience = _PATIENCE + int((_PATIENCE_SHARE_FORCED if forced else _PATIENCE_SHARE) * len(self.wanted))
         self._last_page = 1
         self._page_size = 0
         self._beyond = 1  # how many pages to believe in after one that was full and should have been the last
@@ -88,9 +92,9 @@ class Sweep:
         self._strewn_over = 0
         self._chart: Chart | None = None
         self._from_below = False
-        self._keys: list[int] = []  # the wanted ids' keys, sorted
-        self._states = bytearray()  # of each of them
-        self._places: dict[str, int] = {}
+        self._along: Along | None = None  # the wanted ids along the chart's order
+        self._keys: Keys = ()  # by place there
+        self._states = bytearray()  # likewise
 
     def next(self) -> int | Compare | None:
         """What to ask for now: a page, or a call to compare; None: nothing more until an answer comes.
@@ -154,9 +158,9 @@ class Sweep:
             updated_at: of the answer, in microseconds.
         """
         assert self._trust is not None
-        if call_id in self._is_had:
+        if (number := self.wanted.number(call_id)) is not None:
             self.saved -= 1  # it was the page's
-            self._versions[call_id] = updated_at
+            self._versions[number] = _UNTOLD if updated_at is None else updated_at
         self._trust.told(call_id, verdict)
         if self._phase is not _Phase.COMPARE:
             return
@@ -176,8 +180,8 @@ class Sweep:
     def rest(self) -> Iterator[str]:
         """The wanted ids to ask for by id once the sweep is over, in their order."""
         by_id = self._trust.by_id if self._trust is not None else ()
-        for call_id in self._wanted:
-            if not self._is_had[call_id] or not (self.is_trusted or call_id in by_id):
+        for call_id, is_had in zip(self.wanted, self._is_had, strict=True):
+            if not is_had or not (self.is_trusted or call_id in by_id):
                 yield call_id
 
     @property
@@ -193,19 +197,18 @@ class Sweep:
     def _is_newer(self, call: Listed) -> bool | None:
         """Whether a listed call is news: False for a wanted one not had before, True for a newer version."""
         call_id, updated_at, _ = call
-        had = self._is_had.get(call_id)
-        if had is None:
+        number = self.wanted.number(call_id)
+        if number is None:
             return None
-        if not had:
-            self._is_had[call_id] = True
-            self._versions[call_id] = updated_at
-            if self._places:
-                self._states[self._places[call_id]] = _DONE
+        if not self._is_had[number]:
+            self._is_had[number] = True
+            self._versions[number] = _UNTOLD if updated_at is None else updated_at
+            if self._along is not None:
+                self._states[self._along.places[number]] = _DONE
             return False
-        before = self._versions[call_id]
-        if before is None or updated_at is None or updated_at <= before:
+        if updated_at is None or not _UNTOLD < self._versions[number] < updated_at:
             return None
-        self._versions[call_id] = updated_at
+        self._versions[number] = updated_at
         return True
 
     def _learn_end(self, page: int, calls: int, told_pages: int | None) -> None:
@@ -247,17 +250,17 @@ class Sweep:
             self._sweep_all()
         else:
             self._sweep_along(order)
-        self._trust = Trust((call for calls in self._first_pages.values() for call in calls), self._is_had)
+        self._trust = Trust((call for calls in self._first_pages.values() for call in calls), self.wanted)
         if self._trust.is_earned is False:
             self.stop(self._trust.doubt)
 
     def _pays(self, order: Order | None, *, proven: bool) -> bool:
         """Whether a sweep costs clearly less than by id, in an order that is proven, or may be; tells why."""
-        by_id, by_pages = len(self._wanted), self._last_page
+        by_id, by_pages = len(self.wanted), self._last_page
         pages = [[call.call_id for call in calls] for calls in self._first_pages.values()]
         if order is not None or not proven:
             key = order.key if order is not None else keys_of(pages[0])
-            by_pages = min(by_pages, requests_in_order(key, self._wanted, pages))
+            by_pages = min(by_pages, requests_in_order(key, self.wanted.along(key).keys, pages))
         pays = by_pages <= _WORTH * by_id
         if proven or not pays:
             found = order or ("no order that helps" if proven else "an order at best")
@@ -273,7 +276,7 @@ class Sweep:
         call_id = self._trust.next()
         if call_id is None:
             return None
-        self._spent += call_id not in self._is_had
+        self._spent += call_id not in self.wanted
         return Compare(call_id)
 
     # Page by page
@@ -284,7 +287,7 @@ class Sweep:
             self.stop("pages hold fewer of the ids than was thought")
             return None
         # Half of the patience at once: what is in flight may all be in vain, and others are to come after it.
-        if len(self._in_flight) >= max(1, left // 2) or self.saved >= len(self._wanted):
+        if len(self._in_flight) >= max(1, left // 2) or self.saved >= len(self.wanted):
             return None
         if self._chart is not None and self._chart.is_broken:
             self._tell("the pages are in no order after all")
@@ -292,8 +295,7 @@ class Sweep:
         return self._next_strewn() if self._chart is None else self._next_along(self._chart)
 
     def _sweep_all(self) -> None:
-        self._chart = None
-        self._places = {}
+        self._chart = self._along = None
         self._strewn, self._strewn_over = _strewn(self._last_page), self._last_page
 
     def _next_strewn(self) -> int | None:
@@ -306,10 +308,9 @@ class Sweep:
 
     def _sweep_along(self, order: Order) -> None:
         self._chart = Chart(order, self._last_page)
-        keyed = sorted((order.key(call_id), call_id) for call_id in self._wanted)
-        self._keys = [key for key, _ in keyed]
-        self._places = {call_id: place for place, (_, call_id) in enumerate(keyed)}
-        self._states = bytearray(_DONE if self._is_had[call_id] else _OPEN for _, call_id in keyed)
+        self._along = self.wanted.along(order.key)
+        self._keys = self._along.keys
+        self._states = bytearray(_DONE if self._is_had[number] else _OPEN for number in self._along.numbers())
         for page, calls in self._first_pages.items():
             self._chart.add(page, [call.call_id for call in calls], in_vain=False)
 

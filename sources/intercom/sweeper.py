@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -41,10 +41,9 @@ class Sweeper:
         used: how many calls' rows pages gave.
     """
 
-    def __init__(self, wanted: Sequence[str], asking: Asking, collect: Collect, *, forced: bool) -> None:
+    def __init__(self, wanted: Iterable[str], asking: Asking, collect: Collect, *, forced: bool) -> None:
         self.used = 0
         self._sweep = Sweep(wanted, forced=forced, tell=logger.info)
-        self._wanted = frozenset(wanted)
         self._asking = asking
         self._collect = collect
         # Until trust is decided: the rows to hand on then, and where to find the calls to compare.
@@ -104,7 +103,7 @@ class Sweeper:
         if verdict is Verdict.DIFFERENT and not self._asked_again:
             self._asked_again = True
             verdict = await self._again(number, call_id, by_id)
-        if call_id in self._wanted:
+        if call_id in self._sweep.wanted:
             self._held.pop(call_id, None)
             self._collect(by_id)
         self._sweep.compared(call_id, verdict, updated_at(by_id) if isinstance(by_id, CallRow) else None)
