@@ -8,7 +8,7 @@ import duckdb
 
 FILL = """
     INSERT INTO intercom.calls
-    SELECT copied.* REPLACE ((2000000000 + n)::VARCHAR AS id)
+    SELECT copied.* REPLACE ((2000000000 + $there + n)::VARCHAR AS id)
     FROM range($missing) AS numbers (n)
     JOIN (SELECT *, row_number() OVER () - 1 AS nth FROM intercom.calls LIMIT 1000) AS copied ON nth = n % 1000
 """
@@ -16,4 +16,4 @@ FILL = """
 if __name__ == "__main__":
     with duckdb.connect(sys.argv[1]) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM intercom.calls").fetchone() or (0,)
-        connection.execute(FILL.replace("copied.*", "copied.* EXCLUDE (nth)"), {"missing": int(sys.argv[2]) - rows})
+        connection.execute(FILL.replace("copied.*", "copied.* EXCLUDE (nth)"), {"there": rows, "missing": int(sys.argv[2]) - rows})

@@ -17,7 +17,7 @@ from dlt.extract import DltResource
 
 from .calls import to_batch
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
-from .fetch import Chunk, Fetch
+from .fetch import Chunk, Fetch, Strategy
 from .ids import read_ids
 from .plan import Plan, Refresh
 from .reconcile import reconcile
@@ -32,6 +32,7 @@ def intercom(
     ids: Iterable[str | int],
     refresh: Refresh = "all",
     workers: int | None = None,
+    strategy: Strategy = "auto",
     access_token: str | None = None,
 ) -> tuple[DltResource, ...]:
     """Fetch each call once and hand it to dlt as Arrow batches.
@@ -41,10 +42,12 @@ def intercom(
         refresh: `all` asks for every id, `new` for those without a row in `calls`, `open` for those that may
             still change; what is loaded already is asked of the running pipeline's destination.
         workers: the most requests in flight; None lets the measured latency decide.
+        strategy: `by-id`; `sweep`: pages of calls first, and by id what they lack; `auto`: as is cheaper.
         access_token: where it does not come from dlt's configuration.
 
     Yields:
-        `calls`, one row a call, and `call_errors`, one row an id that could not be loaded (missing ones too).
+        `calls`, one row a call, and `call_errors`, one row an id that could not be loaded (missing ones too). A call
+        that changes while pages are read may come twice; merged, its newest version counts.
 
     Raises:
         BadIds, ConfigurationError: before anything is requested.
@@ -52,8 +55,10 @@ def intercom(
     """
     listed = read_ids(ids, [])
     settings = resolve_settings(access_token)
-    answers = _Answers(Plan(listed.ids, refresh, settings.settle_hours), settings, workers)
+    answers = _Answers(Plan(listed.ids, refresh, settings.settle_hours), settings, workers, strategy)
     answers.calls = calls_resource(answers.of("calls"))
+    # all chunks are one package here: of a call that a sweep saw twice the newest version counts
+    answers.calls.apply_hints(columns={"updated_at": {"dedup_sort": "desc"}})
     answers.call_errors = call_errors_resource(answers.of("call_errors"))
     return answers.calls, answers.call_errors
 
@@ -67,10 +72,11 @@ class _Answers:
     calls: DltResource
     call_errors: DltResource
 
-    def __init__(self, plan: Plan, settings: Settings, workers: int | None) -> None:
+    def __init__(self, plan: Plan, settings: Settings, workers: int | None, strategy: Strategy) -> None:
         self._plan = plan
         self._settings = settings
         self._workers = workers
+        self._strategy = strategy
         self._chunks: Iterator[Chunk] | None = None
         self._waiting: dict[str, list[pa.RecordBatch]] = {"calls": [], "call_errors": []}
 
@@ -89,7 +95,7 @@ class _Answers:
                 return
             reconciled = reconcile(chunk, self._plan)
             if self.calls.selected:
-                self._waiting["calls"] += reconciled.calls
+                self._waiting["calls"] += [*reconciled.calls, *reconciled.newer]
             if self.call_errors.selected and reconciled.errors:
                 self._waiting["call_errors"].append(errors_batch(reconciled.errors))
 
@@ -100,7 +106,8 @@ class _Answers:
     def _fetch(self) -> Iterator[Chunk]:
         if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
             self._plan.ask(dlt.current.pipeline())
-        with Fetch(self._plan.call_ids(), self._settings, workers=self._workers) as fetch:
+        ids = self._plan.call_ids()
+        with Fetch(ids, self._settings, workers=self._workers, strategy=self._strategy) as fetch:
             while chunk := fetch.take():
                 yield chunk
                 if chunk.is_last:
