@@ -16,4 +16,5 @@ FILL = """
 if __name__ == "__main__":
     with duckdb.connect(sys.argv[1]) as connection:
         (rows,) = connection.execute("SELECT count(*) FROM intercom.calls").fetchone() or (0,)
-        connection.execute(FILL.replace("copied.*", "copied.* EXCLUDE (nth)"), {"there": rows, "missing": int(sys.argv[2]) - rows})
+        counts = {"there": rows, "missing": int(sys.argv[2]) - rows}
+        connection.execute(FILL.replace("copied.*", "copied.* EXCLUDE (nth)"), counts)
