@@ -110,14 +110,18 @@ class Target:
                 ) from None
             yield
 
-    def load(self, resources: list[DltResource]) -> None:
+    def load(self, resources: list[DltResource], *, replacing: bool) -> None:
         """Load these as one package, or finish it where an attempt before has failed.
+
+        Args:
+            resources: the tables' rows.
+            replacing: whether rows that are there may be replaced, so that there may be something to tidy up.
 
         Raises:
             DestinationFailed: the lock was lost and another load has taken it.
         """
         self._keep_locked()
-        with self._file_open():
+        with self._file_open(tidy=replacing):
             if not self.finish_pending():
                 self.pipeline.run(resources)
             self._forget_loaded()
@@ -142,13 +146,18 @@ class Target:
         return True
 
     @contextmanager
-    def _file_open(self) -> Iterator[None]:
-        """Hold a DuckDB file open for a whole package: dlt opens and closes it at each step, with a checkpoint."""
+    def _file_open(self, *, tidy: bool) -> Iterator[None]:
+        """Hold a DuckDB file open for a whole package: dlt opens and closes it at each step, with a checkpoint.
+
+        Where nothing was replaced a checkpoint has nothing to tidy up; merging what is there would cost 300 MB.
+        """
         if self.file is None:
             yield
-        else:
-            with self.pipeline.sql_client():
-                yield
+            return
+        with self.pipeline.sql_client() as client:
+            if not tidy:
+                client.execute_sql("SET GLOBAL max_vacuum_tasks = 0")
+            yield
 
     def _drop_unprepared(self) -> None:
         """Throw away what a killed load had not prepared for loading; its calls are fetched again.

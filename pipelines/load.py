@@ -196,11 +196,10 @@ class Run:
         summary.stop_the_clock()
 
     def _run_pipeline(self, resources: list[DltResource]) -> None:
-        self._wait_for_file(
-            lambda: persevere(
-                lambda: self._target.load(resources), seconds=self._settings.retry_seconds, when=self._goes_on
-            )
-        )
+        def load() -> None:
+            self._target.load(resources, replacing=self.plan.knows_any)
+
+        self._wait_for_file(lambda: persevere(load, seconds=self._settings.retry_seconds, when=self._goes_on))
 
     def _goes_on(self, error: BaseException) -> bool:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
