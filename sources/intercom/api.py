@@ -23,6 +23,11 @@ LARGEST_BODY_BYTES = 8 * 1024 * 1024
 # Intercom 2.14, GET /calls: the most that a page holds
 CALLS_A_PAGE = 25
 
+# by OpenSSL's X509_V_ERR_… codes: not yet valid, expired, another host's, another address's
+_CERTIFICATE_MENDS = dict.fromkeys((9, 10), "check this machine's clock, or wait for its owner to renew it")
+_CERTIFICATE_MENDS |= dict.fromkeys((62, 64), "check base_url")
+_UNKNOWN_AUTHORITY_MEND = "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
+
 # What is read of an answer that is no call; a message needs no more.
 _LARGEST_ERROR_BYTES = 64 * 1024
 
@@ -50,6 +55,16 @@ class NoAnswer(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class UnknownName(NoAnswer):
+    """The host's name has no address; or this machine can't find it, so that asking again may help."""
+
+    def __init__(self, host: str, reason: str | None) -> None:
+        super().__init__(
+            "connection",
+            f"{host}: no address is found for this name ({reason}); check base_url, or this machine's DNS",
+        )
 
 
 class BodyTooLarge(Exception):
@@ -120,9 +135,11 @@ class CallsApi:
             ) as response:
                 return Answer(response.status, response.headers, await _read(response), self._secret)
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ApiUnreachable(f"{self._root}: the certificate is refused: {error.certificate_error}") from None
+            raise ApiUnreachable(f"{self._root}: the certificate is refused: {_told(error)}") from None
         except TimeoutError:
             raise NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds") from None
+        except aiohttp.ClientConnectorDNSError as error:
+            raise UnknownName(error.host, error.strerror) from None
         except aiohttp.ClientHttpProxyError as error:  # whose text has the proxy's URL, and the password in it
             raise NoAnswer("connection", f"the proxy refuses: {error.status} {error.message}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -143,6 +160,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
                 raise BodyTooLarge(response.status, response.headers)
             break
     return b"".join(parts)
+
+
+def _told(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """What is wrong with a certificate, and the mend."""
+    refused = error.certificate_error
+    if not isinstance(refused, ssl.SSLCertVerificationError):
+        return str(refused)
+    mend = _CERTIFICATE_MENDS.get(refused.verify_code, _UNKNOWN_AUTHORITY_MEND)
+    return f"{refused.verify_message.rstrip('.')}; {mend}"
 
 
 def _tls_context() -> ssl.SSLContext:
