@@ -13,6 +13,7 @@ import pytest
 from sandbox import Sandbox
 
 from .conftest import Postgres, Project
+from .leaks import TOKEN
 
 Row = tuple[Any, ...]
 Ask = Callable[[str], list[Row]]
@@ -113,7 +114,7 @@ def rows_of(ask: Ask, microseconds: str) -> list[Row]:
 def workspace() -> Iterator[Sandbox]:
     """The three thousand calls, 60 of them unknown to the API."""
     bodies = {call_id(number): call(number)[0] for number in range(CALLS) if not is_missing(number)}
-    with Sandbox(limit=None, calls=0, bodies=bodies) as sandbox:
+    with Sandbox(limit=None, calls=0, bodies=bodies, token=TOKEN) as sandbox:
         yield sandbox
 
 

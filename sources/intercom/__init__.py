@@ -13,6 +13,7 @@ import dlt
 import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
+from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .calls import to_batch
@@ -33,7 +34,7 @@ def intercom(
     refresh: Refresh = "all",
     workers: int | None = None,
     strategy: Strategy = "auto",
-    access_token: str | None = None,
+    access_token: TSecretStrValue | None = None,  # as text alone dlt would write it into the pipeline's trace
 ) -> tuple[DltResource, ...]:
     """Fetch each call once and hand it to dlt as Arrow batches.
 
