@@ -36,6 +36,14 @@ logger = logging.getLogger("intercom_calls")
 
 # Another program's lock on a DuckDB file, in DuckDB's words.
 _FILE_IS_LOCKED = "Could not set lock on file"
+# What to do about a fault, by its words (DuckDB's, or the system's).
+_MENDS = {
+    "Permission denied": "whoever runs this needs the right to read and write there",
+    "Read-only file system": "name a place that can be written",
+    "No space left on device": "make room",
+    "database file with version number": "the database was written by another version of DuckDB: install that "
+    "(pip install --upgrade duckdb), or name another file in DESTINATION__DUCKDB__CREDENTIALS",
+}
 
 T = TypeVar("T")
 
@@ -246,7 +254,9 @@ def is_locked_file(error: BaseException) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the destination may be back in a while."""
+    """Whether the destination may be back in a while; a right that lacks is not waited for."""
+    if any("permission denied" in str(cause).lower() for cause in _causes(error)):
+        return False
     # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
     return any(
         isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
@@ -280,7 +290,9 @@ def explained(destination: str) -> Iterator[None]:
     except (RunStopped, Taken, IntercomError):
         raise
     except Exception as error:
-        raise DestinationFailed(f"{destination}: {_innermost(error)}") from error
+        told = _innermost(error)
+        mends = [mend for words, mend in _MENDS.items() if words in told]
+        raise DestinationFailed("; ".join((f"{destination}: {told}", *mends))) from error
 
 
 def _data_location(config: DestinationClientConfiguration) -> str | None:

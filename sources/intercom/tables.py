@@ -1,9 +1,9 @@
 """The tables as dlt resources: write disposition, keys, types and contract in plain sight.
 
 Merge is `delete-insert` on the primary key, not `upsert`: a load killed between two commits runs its staging insert
-again when it is resumed, and only `delete-insert` removes the doubles. The contract freezes columns and types: every
-field the connector does not know is kept in `extra`, so anything else new in a table is a fault of the connector's
-own and is to stop the load rather than change a user's table.
+again when it is resumed, and only `delete-insert` removes the doubles. The contract freezes types; what
+a batch holds is declared here column by column, and every field the connector does not know is kept in `extra`. Columns
+may come, since a later version of this project knows more of them than the one that made a user's tables.
 """
 
 from __future__ import annotations
@@ -116,5 +116,5 @@ def merged(
         primary_key=key,
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=columns,
-        schema_contract={"tables": "evolve", "columns": "freeze", "data_type": "freeze"},
+        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
