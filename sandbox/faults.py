@@ -39,6 +39,13 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from .settings import Settings
 
+# What a client may hope to be better the next time; each leaves the call as it is.
+PASSING = (
+    "status:408", "status:429", "status:500", "status:502", "status:503", "status:504", "bare:429", "bare:503",
+    "html:500", "html:502", "html200", "empty200", "not_json", "array200", "deep", "broken_gzip", "wrong_length:10",
+    "wrong_length:-10", "reset", "reset_mid", "cut", "hang",
+)  # fmt: skip
+
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 ERROR_CODES = {

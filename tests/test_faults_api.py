@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox import Sandbox
+from sandbox.faults import PASSING
 
 from .conftest import Project
 from .processes import running, write_ids
@@ -105,3 +106,23 @@ def test_a_429_storm_is_outlived(project: Project, api: Sandbox) -> None:
     assert result.summary["loaded"] == 30
     assert result.summary["rate_limited"] == api.stats()["by_status"]["429"]
     assert result.summary["requests"] == api.stats()["requests"]
+
+
+def test_a_quarter_of_all_answers_faulty_in_every_way_at_once_leaves_the_table_of_a_clean_load(
+    project: Project, api: Sandbox
+) -> None:
+    ids = write_ids(project, 1_000_001, 400)
+    assert project.load("--ids", ids, "--dataset", "clean").exit_code == 0
+    faulty = {"fault_share": 0.25, "fault_weights": dict.fromkeys(PASSING, 1)}
+    api.reset(limit=10_000, window_seconds=1, **faulty)
+    result = project.load("--ids", ids, env={"SOURCES__INTERCOM__READ_TIMEOUT_SECONDS": "1"})
+    assert result.exit_code == 0, result.stderr
+    summary, stats = result.summary, api.stats()
+    assert summary["failed"] == 0
+    assert summary["requests"] == stats["requests"] == 400 + summary["retries"] >= 500
+    assert _sums_up(summary)
+    columns = "* EXCLUDE (_fetched_at, _dlt_load_id)"
+    for one, other in (("clean", "intercom"), ("intercom", "clean")):
+        assert project.query(f"SELECT {columns} FROM {one}.calls EXCEPT SELECT {columns} FROM {other}.calls") == []
+    [(calls, distinct)] = project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls")
+    assert calls == distinct == summary["loaded"] == 400 - summary["missing"]
