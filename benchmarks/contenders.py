@@ -49,6 +49,7 @@ def ours(*options: str, name: str) -> Contender:
 
 
 OURS = ours("--strategy", "by-id", name="intercom-calls, by id")
+FAULTY = ours("--strategy", "by-id", name="intercom-calls, a quarter of the answers faulty")
 PAGES = ours(name="intercom-calls, pages where cheaper")
 WHOLE_CHUNK = ours("--strategy", "by-id", name="the command, plan and all")
 ONE_CHUNK = Contender(

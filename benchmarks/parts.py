@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 from sandbox import Sandbox
+from sandbox.faults import PASSING
 
 from . import contenders as who
 from .contenders import DATABASE, Contender
@@ -17,6 +18,9 @@ from .windows import use_of
 
 # Intercom's 10,000 requests a minute, as it hands them out
 LIMIT = 1_666
+# Every way to fail that may pass, but for those that are waited for: then dlt's packages, one each 15 s, are measured.
+_WAITED_FOR = ("status:429", "bare:429", "hang", "wrong_length:10")
+FAULTS = {fault: 1.0 for fault in PASSING if fault not in _WAITED_FOR}
 
 
 def cpu(sizes: Sizes) -> Iterator[Run]:
@@ -25,6 +29,15 @@ def cpu(sizes: Sizes) -> Iterator[Run]:
     own = [(contender, sizes.cpu_ids) for contender in field]
     with api(sizes.cpu_ids) as sandbox:
         yield from _alternating(sandbox, sizes, own, _peers(sizes, sizes.cpu_peer_ids, sizes.cpu_peer_ids))
+
+
+def faulty(sizes: Sizes) -> Iterator[Run]:
+    """By id, where each answer is right and where a quarter of them are not."""
+    faults = {"fault_share": 0.25, "fault_weights": FAULTS}
+    with api(sizes.faulty_ids) as right, api(sizes.faulty_ids, **faults) as wrong:
+        for number in range(sizes.rounds):
+            for contender, sandbox in ((who.OURS, right), (who.FAULTY, wrong)):
+                yield run(contender, sandbox, sizes.faulty_ids) | {"round": number}
 
 
 def rate(sizes: Sizes) -> Iterator[Run]:
@@ -123,6 +136,7 @@ def _alternating(
 PARTS: dict[str, Callable[[Sizes], Iterator[Run]]] = {
     "startup": startup,
     "cpu": cpu,
+    "faulty": faulty,
     "rate": rate,
     "windows": windows,
     "sharing": sharing,

@@ -38,6 +38,13 @@ def _cpu(runs: list[Run]) -> Iterator[Promise]:
     yield Promise(f"CPU of {ids:,} calls by that of the floor on requests", _ratio(measured), "at most 0.75, goal 0.4")
 
 
+def _faulty(runs: list[Run]) -> Iterator[Promise]:
+    measured = ratios(runs, "cpu_seconds", who.FAULTY.name, who.OURS.name)
+    yield Promise(
+        "CPU where a quarter of the answers are faulty by that where none is", _ratio(measured), "at most 1.5"
+    )
+
+
 def _windows(runs: list[Run]) -> Iterator[Promise]:
     own = [run for run in runs if run["contender"] == who.OURS.name]
     for (latency,), same in grouped(own, "latency_seconds").items():
@@ -92,6 +99,7 @@ def _sweep(runs: list[Run]) -> Iterator[Promise]:
 _OF_PART: dict[str, Callable[[list[Run]], Iterator[Promise]]] = {
     "startup": _startup,
     "cpu": _cpu,
+    "faulty": _faulty,
     "windows": _windows,
     "sharing": _sharing,
     "chunks": _chunks,

@@ -14,6 +14,7 @@ from .results import Results, grouped, median
 TITLES = {
     "startup": "Ten ids: what a load costs before it loads",
     "cpu": "By id without latency: CPU",
+    "faulty": "A quarter of the answers faulty, in every way at once: CPU",
     "rate": "By id at a latency of 150 ms: rate",
     "windows": "Under 1,666 requests in 10 seconds",
     "sharing": "Several clients on the same windows",
@@ -164,6 +165,7 @@ def _scale(runs: list[Run]) -> list[str]:
 _PART_TABLES = {
     "startup": _startup,
     "cpu": _loads,
+    "faulty": _loads,
     "rate": _loads,
     "windows": _windows,
     "sharing": _sharing,
