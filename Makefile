@@ -13,7 +13,7 @@ CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint pictures format lock clean anew
+.PHONY: help setup demo test lint audit pictures format lock clean anew
 
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
@@ -34,6 +34,10 @@ lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@find $(CODE) -name .venv -prune -o -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
+
+AUDIT := $(VENV)/audit
+audit: $(AUDIT)/bin/pip-audit ## holds the locked packages against the known vulnerabilities; needs the network
+	@$< --strict --require-hashes --disable-pip --progress-spinner off -r requirements/runtime.lock
 
 pictures: $(VENV)/runtime ## makes the README's pictures anew, from a real run
 	@$(BIN)/python docs/make_pictures.py
@@ -85,6 +89,11 @@ $(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
 $(VENV)/dev: requirements/dev.lock $(VENV)/runtime
 	@$(INSTALL) --require-hashes -r requirements/dev.lock
 	@touch $@
+
+# Apart from what it judges, and the newest there is.
+$(AUDIT)/bin/pip-audit: $(VENV)/runtime
+	@$(if $(UV),uv venv --quiet --clear --python $(BIN)/python,$(BIN)/python -m venv --clear) $(AUDIT)
+	@$(if $(UV),uv pip install --quiet --python $(AUDIT)/bin/python,$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check) pip-audit
 
 -include crash/crash.mk
 
