@@ -63,4 +63,7 @@ def test_a_part_that_is_complete_is_not_measured_again_when_resumed(measured: Pa
 def test_an_unknown_part_is_refused_with_those_there_are(tmp_path: Path) -> None:
     done = benchmark(tmp_path, "--only", "speed")
     assert done.returncode == 2
-    assert "no such part: speed; there are startup, cpu, faulty, rate, windows, sharing, chunks, scale, sweep" in done.stderr
+    assert (
+        "no such part: speed; there are startup, cpu, faulty, rate, windows, sharing, chunks, scale, sweep"
+        in done.stderr
+    )
