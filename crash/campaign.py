@@ -83,8 +83,9 @@ def take_census(sandbox: Sandbox, destination: str, postgres: str | None, seed: 
         counted: list[dict[str, int]] = []
         with Launcher(stage.project, destination) as launcher:
             for size in (2 * CHUNK_SIZE + 10, sum(LIST_SIZES) // 2):
-                stage.list(world.arrive(size))
-                sandbox.reset(limit=None, **world.settings())
+                call_ids = world.arrive(size)
+                stage.list(call_ids)
+                sandbox.reset(limit=None, **world.settings(call_ids))
                 passages = stage.project.folder / "passages.json"
                 ended = launcher.run(stage.args, destination=destination, passages=passages)
                 counted.append(json.loads(passages.read_text()))
@@ -144,7 +145,7 @@ class Campaign:
         share = chance.choice((0.0, 0.0, 0.03))
         # the first load into a new database passes points that no other does
         self._sandbox.reset(
-            limit=None, latency_seconds=chance.choice((0.0, 0.01, 0.03)), fault_share=share, **world.settings()
+            limit=None, latency_seconds=chance.choice((0.0, 0.01, 0.03)), fault_share=share, **world.settings(call_ids)
         )
         self._log_length = 0
         while True:
@@ -165,7 +166,7 @@ class Campaign:
                 break
             if chance.random() < 0.4:
                 world.change(call_ids, chance.randint(1, 12))
-                self._sandbox.configure(**world.settings())
+                self._sandbox.configure(**world.settings(call_ids))
         report.lists += 1
         files = stage.working_files()
         report.working_files = (report.working_files[0] or files, files)

@@ -18,13 +18,16 @@ from .stage import Stage, settled_log
 from .world import World
 
 CHUNK_SIZE = 40
-# A night's list is that of the last few nights; now and then everything there ever was; seldom with --refresh all.
+# A night's list is that of the last few nights; now and then of many more; seldom with --refresh all.
 NIGHTS_A_LIST = 5
-EVERYTHING_EACH = 10
+NIGHTS_A_LONG_LIST = 40
+LONG_LIST_EACH = 10
 REFRESH_ALL_EACH = 25
 FAULTS = {"status:500": 1, "status:503": 1, "status:429": 1, "reset": 1, "cut": 1, "not_json": 1, "html200": 1}
 # At this latency; a faulty answer may cost its connection.
 MOST_CONNECTIONS = 64
+# The server notices a while later that a client is gone.
+GONE_SECONDS = 5.0
 # Growth within this is the allocator's and the plan's few kilobytes a thousand ids.
 FLAT = 1.1
 
@@ -61,7 +64,8 @@ def run_nights(sandbox: Sandbox, destination: str, postgres: str | None, *, seed
         with Launcher(stage.project, destination) as launcher:
             for night in range(nights):
                 arrived.append(world.arrive(chance.randint(15, 45)))
-                recent = arrived if night % EVERYTHING_EACH == EVERYTHING_EACH - 1 else arrived[-NIGHTS_A_LIST:]
+                is_long = night % LONG_LIST_EACH == LONG_LIST_EACH - 1
+                recent = arrived[-NIGHTS_A_LONG_LIST if is_long else -NIGHTS_A_LIST :]
                 call_ids = [name for names in recent for name in names]
                 world.change(call_ids, chance.randint(0, 25))
                 refresh = "all" if night % REFRESH_ALL_EACH == REFRESH_ALL_EACH - 1 else "open"
@@ -69,7 +73,7 @@ def run_nights(sandbox: Sandbox, destination: str, postgres: str | None, *, seed
                     call_ids += [name for name in world.come_back() if name not in set(call_ids)]
                 share = chance.choice((0.0, 0.05, 0.15))
                 stage.list(call_ids)
-                sandbox.reset(limit=None, fault_share=share, fault_weights=FAULTS, **world.settings())
+                sandbox.reset(limit=None, fault_share=share, fault_weights=FAULTS, **world.settings(call_ids))
                 ended = launcher.run([*stage.args, "--refresh", refresh], destination=destination)
                 if ended.exit_code not in (0, 3):
                     wrong = [f"ended with {ended.exit_code}: {ended.stdout} {ended.stderr}"]
@@ -96,6 +100,11 @@ def run_nights(sandbox: Sandbox, destination: str, postgres: str | None, *, seed
 def _left_open(stage: Stage) -> list[str]:
     if not isinstance(stage.database, Postgres):
         return []
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    ((count,),) = stage.database.query(others)
+    others = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    deadline = time.monotonic() + GONE_SECONDS
+    while (count := stage.database.query(others)[0][0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return [f"{count} connections to the database are left"] if count else []

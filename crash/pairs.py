@@ -78,7 +78,7 @@ def run_pairs(sandbox: Sandbox, pairing: Pairing, postgres: str | None, *, seed:
                     shutil.rmtree(Path(name) / folder, ignore_errors=True)
             call_ids = world.arrive(LIST_SIZE)
             stages[0].list(call_ids)
-            sandbox.reset(limit=None, latency_seconds=0.01, **world.settings())
+            sandbox.reset(limit=None, latency_seconds=0.01, **world.settings(call_ids))
             apart = chance.uniform(0, MOST_SECONDS_APART) * chance.random()
             first = pool.submit(launchers[0].run, stages[0].args)
             time.sleep(apart)

@@ -6,7 +6,7 @@ they are to become. Nothing of the code under test takes part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
@@ -100,9 +100,9 @@ class World:
             self.calls[name].version += 1
         return back
 
-    def settings(self) -> dict[str, Any]:
-        """The sandbox's settings for the workspace as it is now."""
-        calls = self.calls.items()
+    def settings(self, call_ids: Iterable[str]) -> dict[str, Any]:
+        """The sandbox's settings for the workspace as it is now, as far as it is asked for these."""
+        calls = [(name, self.calls[name]) for name in call_ids]
         return {
             "calls": 0,
             "bodies": {name: self._body(name, call) for name, call in calls if call.status == "answers"},

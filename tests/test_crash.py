@@ -51,7 +51,7 @@ def test_what_was_committed_and_not_noted_is_loaded_once(
     checker = Checker(world, stage.database, CHUNK_SIZE)
     call_ids = world.arrive(8 * CHUNK_SIZE)
     stage.list(call_ids)
-    api.reset(limit=None, **world.settings())
+    api.reset(limit=None, **world.settings(call_ids))
     seen = 0
     with Launcher(stage.project, destination) as launcher:
         for point in UNNOTED:
@@ -75,7 +75,7 @@ class Loaded:
         self.checker = Checker(self.world, self.stage.database, CHUNK_SIZE)
         self.call_ids = self.world.arrive(60)
         self.stage.list(self.call_ids)
-        api.reset(limit=None, **self.world.settings())
+        api.reset(limit=None, **self.world.settings(self.call_ids))
         with Launcher(self.stage.project, "duckdb") as launcher:
             killed = launcher.run(self.stage.args, Kill("before Pipeline.load", 1))
             assert killed.was_killed
