@@ -1,0 +1,140 @@
+"""The retry policy by the clock: how its waits grow, what counts as trouble, and when it gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from tenacity import RetryCallState
+
+from sources.intercom.retry import Fault, retry
+
+from .simulated_api import simulate
+
+
+def fault(status: int | None = 500, *, waited_seconds: float = 0.0) -> Fault:
+    """An attempt that failed after it had waited so long for the rate budget."""
+    one = Fault("a_code", "a message", http_status=status, request_id="r-1")
+    one.waited_seconds = waited_seconds
+    return one
+
+
+class Outlasting:
+    """The policy at work on attempts that fail by these faults, one each, and are answered then; no time passes really.
+
+    Args:
+        attempt_seconds: what each attempt takes, its wait for the rate budget included.
+
+    Attributes:
+        waits: in seconds, one before each attempt but the first.
+        told: what was said before each wait: which attempt had failed, and how long the wait would be.
+        failure: the fault it gave up with; None when an answer came.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        faults: list[Fault],
+        *,
+        retry_seconds: float,
+        attempt_seconds: float = 0.0,
+        gives_up: bool = False,
+    ) -> None:
+        self.waits: list[float] = []
+        self.told: list[tuple[int, float]] = []
+        self.failure: Fault | None = None
+        first, *others = faults
+
+        async def attempt() -> str:
+            await asyncio.sleep(attempt_seconds)
+            if others:
+                raise others.pop(0)
+            return "the answer"
+
+        async def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+            await asyncio.sleep(seconds)
+
+        def before_sleep(state: RetryCallState) -> None:
+            self.told.append((state.attempt_number, state.upcoming_sleep))
+
+        async def main() -> None:
+            monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+            try:
+                answer = await retry(
+                    first,
+                    attempt,
+                    retry_seconds=retry_seconds,
+                    give_up_on_rate_limit=lambda: gives_up,
+                    sleep=sleep,
+                    before_sleep=before_sleep,
+                )
+            except Fault as failure:
+                self.failure = failure
+            else:
+                assert answer == "the answer"
+
+        simulate(main())
+        monkeypatch.undo()
+
+
+def test_the_waits_double_from_a_quarter_of_a_second_to_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):  # the jitter is chance
+        outlasting = Outlasting(monkeypatch, [fault()] * 12, retry_seconds=1e6)
+        assert outlasting.failure is None
+        for wait, least in zip(outlasting.waits, [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30], strict=True):
+            assert least <= wait <= least + 0.25
+
+
+def test_loads_that_failed_together_do_not_ask_again_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    firsts = {Outlasting(monkeypatch, [fault()], retry_seconds=60).waits[0] for _ in range(20)}
+    assert len(firsts) == 20
+    assert max(firsts) - min(firsts) > 0.1
+
+
+def test_it_gives_up_where_the_next_wait_would_pass_retry_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five waits are at most 9 seconds of trouble, and a sixth is 8 at least."""
+    faults = [fault() for _ in range(20)]
+    outlasting = Outlasting(monkeypatch, faults, retry_seconds=9.01)
+    assert len(outlasting.waits) == 5
+    assert outlasting.failure is faults[5]
+    assert [attempt for attempt, _ in outlasting.told] == [1, 2, 3, 4, 5]
+    assert [seconds for _, seconds in outlasting.told] == outlasting.waits
+
+
+def test_the_time_that_attempts_take_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlasting = Outlasting(monkeypatch, [fault() for _ in range(20)], retry_seconds=9.01, attempt_seconds=2)
+    assert len(outlasting.waits) == 3  # 1.75 to 2.5 seconds of waits, 6 of attempts; the fourth wait is 2 at least
+
+
+def test_no_time_to_retry_is_no_second_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlasting = Outlasting(monkeypatch, [fault(None)], retry_seconds=0.0)
+    assert outlasting.waits == []
+    failure = outlasting.failure
+    assert failure is not None
+    assert (failure.code, failure.http_status, failure.request_id) == ("a_code", None, "r-1")
+    assert (failure.message, str(failure)) == ("a message", "a message")
+
+
+def test_waits_for_the_rate_budget_are_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [fault(), *(fault(waited_seconds=100.0) for _ in range(20))]
+    outlasting = Outlasting(monkeypatch, faults, retry_seconds=9.01, attempt_seconds=100.0)
+    assert len(outlasting.waits) == 5
+    assert outlasting.failure is faults[5]
+
+
+def test_a_429_is_asked_again_without_a_wait_of_its_own_and_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [fault(429), *(fault(429, waited_seconds=10.0) for _ in range(30))]
+    outlasting = Outlasting(monkeypatch, faults, retry_seconds=0.5, attempt_seconds=10.0)
+    assert outlasting.failure is None
+    assert outlasting.waits == [0.0] * 31
+
+
+def test_a_429_ends_it_only_when_the_whole_fetch_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [fault(429), fault(429)]
+    outlasting = Outlasting(monkeypatch, faults, retry_seconds=1e6, gives_up=True)
+    assert outlasting.waits == []
+    assert outlasting.failure is faults[0]
+    # a fault of another kind is not that decision's
+    assert Outlasting(monkeypatch, [fault(503)], retry_seconds=60, gives_up=True).failure is None
