@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from sources.intercom.budget import RateBudget
+
 from .simulated_api import Api, Load, simulate
 
 TOLD = {
@@ -75,5 +77,107 @@ def test_a_probe_that_hangs_holds_up_the_others_for_seconds_only() -> None:
         load.budget.answered(200, {**TOLD, "X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "98"})
         for _ in range(90):
             await asyncio.wait_for(load.budget.acquire(), 0.001)
+
+    simulate(main())
+
+
+def spent(load: Load) -> None:
+    """The window of the probe that is under way has nothing left; it ends in five seconds."""
+    load.budget.answered(200, TOLD)
+
+
+def test_nothing_is_waited_for_where_nobody_waits() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        assert load.budget.waiting_seconds == 0
+        await load.budget.acquire()
+        spent(load)
+        assert load.budget.waiting_seconds == 0
+        assert load.waits == []
+
+    simulate(main())
+
+
+def test_a_wait_of_less_than_a_second_is_told_too() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_009.5))
+        await load.budget.acquire()
+        load.budget.answered(200, {**TOLD, "Date": "Mon, 21 Sep 2026 14:13:29 GMT", "X-RateLimit-Reset": "1790000009"})
+        await load.budget.acquire()
+        assert load.waits == [(0.1, "the window's budget of 2 requests is used")]
+
+    simulate(main())
+
+
+def test_a_request_that_is_cancelled_while_it_waits_is_not_let_go() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        await load.budget.acquire()
+        spent(load)
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert load.budget.in_flight == 0
+        assert load.budget.waiting_seconds == 0
+        # who comes later waits for the same end, though nobody was left to wait for it
+        await asyncio.wait_for(load.budget.acquire(), 5)
+
+    simulate(main())
+
+
+def test_a_place_that_is_given_back_goes_to_the_next_at_once() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        await load.budget.acquire()
+        first, second, third = (asyncio.create_task(load.budget.acquire()) for _ in range(3))
+        await asyncio.sleep(0)
+        load.budget.answered(200, {**TOLD, "X-RateLimit-Remaining": "1"})  # lets go the first, alone
+        first.cancel()
+        await asyncio.wait([first])
+        await asyncio.wait_for(second, 0.001)
+        assert first.cancelled()
+        assert not third.done()
+        assert load.budget.in_flight == 1
+        third.cancel()
+
+    simulate(main())
+
+
+def test_when_a_probe_fails_the_next_request_goes_at_once() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        await load.budget.acquire()
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(0.5)
+        load.budget.failed()
+        await asyncio.wait_for(waiting, 0.001)
+
+    simulate(main())
+
+
+def test_when_an_answer_tells_of_room_whoever_waits_goes_at_once_in_order() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        await load.budget.acquire()
+        waiting = [asyncio.create_task(load.budget.acquire()) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        load.budget.answered(200, {**TOLD, "X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "2"})
+        await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == [True, True, False]
+        assert load.budget.limit == 100
+        waiting[2].cancel()
+
+    simulate(main())
+
+
+def test_the_whole_of_a_window_is_used_where_no_share_is_named() -> None:
+    async def main() -> None:
+        budget = RateBudget()
+        assert (budget.limit, budget.target_rate()) == (None, None)
+        await budget.acquire()
+        budget.answered(200, {**TOLD, "X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "599"})
+        assert budget.target_rate() == pytest.approx(100)
 
     simulate(main())
