@@ -1,0 +1,166 @@
+"""The rate budget's patience: how long it waits, probe after probe and window after window, and what it says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sources.intercom.pace import Pace
+
+from .pacing import NOON, answer, headers, opened, taken
+
+
+def probed_early(until: float, *, then: float) -> tuple[Pace, list[float]]:
+    """A window of which the headers say that it ends at 10, while it goes on `until` later; and the waits meanwhile.
+
+    The window after it ends at `then`.
+    """
+    pace, waits = opened(remaining=0), []
+    now = 10.1
+    while now < until:
+        assert taken(pace, now) == 1
+        answer(pace, 429, headers(0, at=9), now)
+        waits.append(round(pace.wait_seconds(now), 6))
+        now += pace.wait_seconds(now) + 1e-9
+    assert taken(pace, now) == 1
+    answer(pace, 200, headers(0, reset=NOON + then, at=9), now)
+    return pace, waits
+
+
+def test_probes_that_come_too_early_come_ever_more_rarely_at_most_a_window_apart() -> None:
+    _, waits = probed_early(until=50, then=60)
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10]
+
+
+@pytest.mark.parametrize(("until", "late"), [(10.3, 0.7), (14, 6.7), (18, 10), (40, 10)])
+def test_what_early_probes_teach_is_how_late_the_new_window_was_met_ten_seconds_at_most(
+    until: float, late: float
+) -> None:
+    pace, _ = probed_early(until=until, then=60)
+    assert pace.wait_seconds(0) == pytest.approx(60 + late, abs=0.35)
+
+
+def test_a_probe_that_is_never_sent_makes_way_for_another() -> None:
+    pace = Pace(1.0)
+    assert taken(pace, 0) == 1
+    pace.give_back(1)
+    assert pace.in_flight == 0
+    assert taken(pace, 1) == 1
+
+
+def test_probes_without_an_answer_are_a_minute_apart_at_most() -> None:
+    pace = Pace(1.0)
+    sent = [now for now in range(300) if taken(pace, now)]
+    assert sent == [0, 2, 6, 14, 30, 62, 122, 182, 242]
+
+
+def test_an_answer_makes_the_next_probe_patient_for_two_seconds_again() -> None:
+    pace = Pace(1.0)
+    assert [taken(pace, now) for now in (0, 2, 6)] == [1, 1, 1]
+    for _ in range(3):
+        answer(pace, 200, headers(0, at=7), 7)
+    assert [taken(pace, now) for now in (10.1, 12, 12.2)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(("status", "may_go"), [(404, 10_000), (200, 10_000), (499, 10_000), (500, 1), (503, 1)])
+def test_a_probe_that_tells_nothing_lets_the_rest_follow_unless_the_server_failed(status: int, may_go: int) -> None:
+    pace = Pace(1.0)
+    assert taken(pace, 0) == 1
+    answer(pace, status, {}, 1)
+    assert taken(pace, 1) == may_go
+
+
+def test_pauses_begin_anew_once_an_answer_came() -> None:
+    pace, now = Pace(1.0), 0.0
+    for _ in range(5):
+        assert taken(pace, now) == 1
+        answer(pace, 429, {}, now)
+        now += pace.wait_seconds(now)
+    assert taken(pace, now) == 1
+    answer(pace, 200, {}, now)
+    assert pace.take(now)
+    answer(pace, 429, {}, now)
+    assert 0.75 <= pace.wait_seconds(now) <= 1
+
+
+def test_loads_that_are_refused_together_do_not_pause_for_the_same_time() -> None:
+    pauses = set()
+    for _ in range(20):
+        pace = Pace(1.0)
+        assert pace.take(0)
+        answer(pace, 429, {}, 0)
+        pauses.add(pace.wait_seconds(0))
+    assert len(pauses) == 20
+    assert max(pauses) - min(pauses) > 0.05
+
+
+def test_with_some_in_flight_a_turn_stops_nobody_for_half_a_window() -> None:
+    for now, may_go in ((10.0, True), (14.9, True), (15.1, True)):
+        pace = opened(remaining=50)
+        assert pace.take(9.9)
+        assert pace.take(now) is may_go
+    # the last was a probe: until it is answered nobody follows
+    assert taken(pace, 15.2) == 0
+    assert pace.probing
+
+
+def test_a_window_is_as_long_as_the_shortest_of_the_last_three_steps_a_second_at_least() -> None:
+    pace = opened(remaining=0)
+    lengths = []
+    end, now = 10.0, 0.0
+    for step in (20, 20, 40, 60, 61, 60, 60, 5, 0.5):
+        now = end + 1
+        end += step
+        assert taken(pace, now) >= 1
+        while pace.in_flight:
+            answer(pace, 200, headers(0, reset=NOON + end, at=now), now)
+        lengths.append(pace.window_seconds)
+    assert lengths == [20, 20, 20, 20, 20, 40, 60, 5, 1]
+
+
+def test_an_end_that_is_rounded_anew_is_the_same_window_where_less_remains() -> None:
+    pace = opened(remaining=10)
+    assert pace.take(1)
+    answer(pace, 200, headers(9, reset=NOON + 11), 1)
+    assert taken(pace, 2) == 9
+    assert pace.wait_seconds(2) == pytest.approx(9.1)
+
+
+def test_an_end_that_moved_a_little_is_another_window_where_more_remains() -> None:
+    pace = opened(remaining=10)
+    assert pace.take(1)
+    answer(pace, 200, headers(50, reset=NOON + 11), 1)
+    assert taken(pace, 2) == 50
+
+
+def test_a_limit_that_changes_within_a_window_counts_from_then_on() -> None:
+    pace = opened(remaining=49, limit=50, share=0.1)
+    assert pace.take(1)
+    answer(pace, 200, headers(49, limit=200), 1)
+    assert pace.limit == 200
+    assert taken(pace, 1) == 18  # a tenth of two hundred, two of them are used
+
+
+def test_what_is_waited_for_is_said() -> None:
+    pace = opened(remaining=0, limit=1000)
+    assert pace.reason == "the window's budget of 1,000 requests is used, most of it by others"
+    pace = opened(remaining=1, limit=2)
+    assert pace.take(1)
+    answer(pace, 200, headers(0, limit=2), 1)
+    assert pace.reason == "the window's budget of 2 requests is used"
+    pace = opened(remaining=90, limit=10_000, share=0.0002)
+    assert pace.take(1)
+    answer(pace, 200, headers(89, limit=10_000), 1)
+    assert pace.reason == "this load's share of the window (2 of 10,000 requests) is used"
+    pace = Pace(1.0)
+    assert pace.take(0)
+    answer(pace, 429, {}, 0)
+    assert pace.reason == "the API answered 429 (rate limit exceeded)"
+    assert pace.waits == 1
+
+
+def test_nothing_is_waited_for_where_a_request_may_go() -> None:
+    assert Pace(1.0).wait_seconds(5) == 0
+    pace = Pace(1.0)
+    assert pace.take(0)
+    answer(pace, 200, {}, 0)
+    assert (pace.wait_seconds(1), pace.limit, pace.target_rate, pace.probing) == (0, None, None, False)
