@@ -64,10 +64,8 @@ def test_a_table_that_someone_else_made_is_not_changed(project: Project, api: Sa
     assert other.exit_code == 0, other.stderr
 
 
-def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, api: Sandbox) -> None:
-    """A limit on the size of files stands in for the disk: no file may grow beyond 30 kB."""
-    ids = write_ids(project, 1_000_001, 20)
-    api.configure(missing_share=0)
+def _load_on_a_small_disk(project: Project, ids: str, largest_file_bytes: int) -> Result:
+    """A limit on the size of files stands in for the disk."""
     env = project.environment(SOURCES__INTERCOM__RETRY_SECONDS="1")
     full = subprocess.run(
         [COMMAND, "load", "--json", "--ids", ids],
@@ -76,13 +74,37 @@ def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, 
         env={name: value for name, value in env.items() if not name.startswith("COV")},
         capture_output=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes)),
         timeout=90,
     )
-    _failed(Result(full.returncode, full.stdout.decode(), full.stderr.decode()), "File too large")
+    return Result(full.returncode, full.stdout.decode(), full.stderr.decode())
+
+
+def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, api: Sandbox) -> None:
+    ids = write_ids(project, 1_000_001, 20)
+    api.configure(missing_share=0)
+    _failed(_load_on_a_small_disk(project, ids, 30_000), "File too large")
     done = project.load("--ids", ids)
     assert done.exit_code in (0, 3), done.stderr
     assert project.query("SELECT count(*) = count(DISTINCT id), count(*) > 15 FROM intercom.calls") == [(True, True)]
+
+
+def test_a_disk_that_is_full_when_duckdb_tidies_its_file_up_loses_nothing(project: Project, api: Sandbox) -> None:
+    """What is committed is in DuckDB's log beside the file (some 85 kB here); moved into the file it takes 2 MB."""
+    api.configure(missing_share=0)
+    ids = write_ids(project, 1_000_001, 100)
+    full = _load_on_a_small_disk(project, ids, 300_000)
+    assert full.exit_code == 0, full.stderr
+    assert full.summary["loaded"] == 100
+    log = project.folder / "intercom_calls.duckdb.wal"
+    assert log.stat().st_size > 50_000
+    assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(100, 100)]
+    api.reset(limit=None, missing_share=0)
+    done = project.load("--ids", write_ids(project, 1_000_001, 120))
+    assert done.exit_code == 0, done.stderr
+    assert (done.summary["already_loaded"], done.summary["loaded"]) == (100, 20)
+    assert not log.exists()
+    assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
 
 
 @pytest.fixture
