@@ -38,7 +38,7 @@ logger = logging.getLogger("intercom_calls")
 # loaded where a chunk has no call, so that the table and all its columns are there from the first load on
 EMPTY_CALLS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 # A run that is over within this time writes its row of `load_runs` once, with its last package.
-QUIET_START_SECONDS = 1.0
+QUIET_START_SECONDS = 5.0
 
 GUARD_SPOKE = (
     "so many calls answered 404 that the token may be another workspace's; no call was marked deleted. Check it "

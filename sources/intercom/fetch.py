@@ -47,6 +47,8 @@ def will_sweep(strategy: Strategy, calls: int) -> bool:
 # for a package, short beside what one would like to fetch again after a crash.
 CHUNK_SECONDS = 15.0
 LARGEST_CHUNK = 20_000
+# By pages that many come in two seconds, of which a package would take a fifth.
+LARGEST_SWEPT_CHUNK = 40_000
 _BATCH_ROWS = 1_000
 # Calls that wait between attempts hold no place among those in flight, up to this many.
 _MOST_SLEEPING = 1_000
@@ -116,6 +118,7 @@ class Fetch:
         self._asking = Asking(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
         self._chunk_seconds = CHUNK_SECONDS if chunk_size is None else float("inf")
         self._chunk_size = chunk_size or LARGEST_CHUNK
+        self._swept_chunk_size = chunk_size or LARGEST_SWEPT_CHUNK
 
         self._collected = threading.Condition()  # guards what follows, up to _finished
         self._batches: list[pa.RecordBatch] = []
@@ -219,6 +222,7 @@ class Fetch:
             return iter(first)
         wanted = itertools.chain(first, self._call_ids)
         self._sweeper = Sweeper(wanted, self._asking, self._collect, forced=self._strategy == "sweep")
+        by_id, self._chunk_size = self._chunk_size, self._swept_chunk_size
         while not self._over:
             if self._may_open(CALLS_A_PAGE):
                 step = self._sweeper.next_step()
@@ -228,6 +232,7 @@ class Fetch:
                 if not self._running:
                     break
             await self._change()
+        self._chunk_size = by_id
         return self._sweeper.rest()
 
     async def _change(self) -> None:
