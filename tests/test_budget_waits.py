@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sources.intercom.budget import RateBudget
+from sources.intercom.budget import Clock, RateBudget
 
 from .simulated_api import Api, Load, simulate
 
@@ -179,5 +179,25 @@ def test_the_whole_of_a_window_is_used_where_no_share_is_named() -> None:
         await budget.acquire()
         budget.answered(200, {**TOLD, "X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "599"})
         assert budget.target_rate() == pytest.approx(100)
+
+    simulate(main())
+
+
+def test_who_asks_later_does_not_overtake_who_waits() -> None:
+    """Not even where time has passed and nobody was woken yet, as on a machine that is busy or was asleep."""
+
+    async def main() -> None:
+        now = 0.0
+        budget = RateBudget(clock=Clock(lambda: now, lambda: 1_790_000_005 + now))
+        await budget.acquire()
+        budget.answered(200, TOLD)
+        first = asyncio.create_task(budget.acquire())
+        await asyncio.sleep(0)
+        now = 6.0
+        second = asyncio.create_task(budget.acquire())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (first.done(), second.done()) == (True, False)
+        second.cancel()
 
     simulate(main())

@@ -90,7 +90,6 @@ class RateBudget:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._pace.give_back(self._clock.monotonic())
-            waiter.cancel()
             self._grant()
             raise
 
