@@ -95,6 +95,67 @@ def test_with_a_known_budget_a_429_is_the_budgets_affair() -> None:
     assert concurrency.limit == before
 
 
+@pytest.mark.parametrize(("pushed_back", "limit"), [(0, 16), (2, 16), (3, 8), (16, 8)])
+def test_it_is_halved_once_more_than_an_eighth_of_a_round_is_pushed_back(pushed_back: int, limit: int) -> None:
+    """A round is as many outcomes as were in flight."""
+    concurrency = Concurrency(cap=16)
+    for number in range(15):
+        concurrency.observe(0.15, status=503 if number < pushed_back else 200, target_rate=None)
+    assert concurrency.limit == 16
+    concurrency.observe(0.15, status=503 if pushed_back == 16 else 200, target_rate=None)
+    assert concurrency.limit == limit
+
+
+def test_it_is_raised_by_one_for_each_round_that_went_well() -> None:
+    concurrency = Concurrency(cap=16)
+    for _ in range(16):
+        concurrency.observe(0.15, status=None, target_rate=None)
+    limits = []
+    for _ in range(8 + 9 + 10):
+        concurrency.observe(0.15, status=200, target_rate=None)
+        limits.append(concurrency.limit)
+    assert limits == [8] * 7 + [9] * 9 + [10] * 10 + [11]
+
+
+@pytest.mark.parametrize(("cap", "limits"), [(4, [4] * 7 + [2] * 8 + [1] * 8 + [1]), (1, [1] * 24)])
+def test_few_workers_are_judged_by_eight_outcomes_and_one_is_left(cap: int, limits: list[int]) -> None:
+    concurrency = Concurrency(cap=cap)
+    found = []
+    for number in range(24):
+        concurrency.observe(0.15, status=500 if number % 4 == 0 else 200, target_rate=None)
+        found.append(concurrency.limit)
+    assert found == limits
+
+
+@pytest.mark.parametrize(("rate", "before", "after"), [(200.0, 23, 26), (480.0, 56, 63)])
+def test_a_hung_answer_counts_a_sixteenth_of_thrice_what_is_known(rate: float, before: int, after: int) -> None:
+    concurrency = settled(0.1, rate=rate)
+    assert concurrency.limit == before
+    concurrency.observe(30.0, status=200, target_rate=rate)
+    for _ in range(20):  # tells nothing of the latency; one more for each at most
+        concurrency.observe(30.0, status=429, target_rate=rate)
+    assert concurrency.limit == after
+
+
+def test_what_is_wanted_is_come_to_by_one_for_each_answer() -> None:
+    concurrency = Concurrency()
+    limits = []
+    for _ in range(4):
+        concurrency.observe(0.1, status=200, target_rate=160.0)
+        limits.append(concurrency.limit)
+    assert limits == [17, 18, 19, 19]
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [(404, True), (499, True), (500, False), (503, False)])
+def test_only_what_is_the_servers_fault_is_a_push_back(status: int, is_kept: bool) -> None:
+    concurrency = Concurrency()
+    for _ in range(200):
+        concurrency.observe(0.15, status=200, target_rate=None)
+    for _ in range(96):
+        concurrency.observe(0.15, status=status, target_rate=None)
+    assert (concurrency.limit == 48) is is_kept
+
+
 OUTCOMES = st.tuples(st.floats(0, 1e6), st.sampled_from([None, 200, 404, 429, 500]), st.none() | st.floats(0.001, 1e6))
 
 
