@@ -89,21 +89,23 @@ def test_the_table_is_the_one_that_by_id_gives(
     assert project.query("SELECT count(*), count(DISTINCT id) FROM swept.calls") == [(loaded, loaded)]
 
 
-def test_a_days_ids_of_a_million_calls_cost_that_days_pages(api: Sandbox) -> None:
-    api.reset(limit=None, calls=1_000_000, missing_share=0, list_descending=True)
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_days_ids_of_a_million_calls_cost_that_days_pages(api: Sandbox, project: Project, newest_first: bool) -> None:
+    api.reset(limit=None, calls=1_000_000, missing_share=0, list_descending=newest_first)
     ids = ids_from(1_500_000, 3_000)
-    fetched = Fetched(api, ids)
-    assert fetched.counts.requests <= 300
-    assert fetched.counts.requests == api.stats()["requests"]
-    assert sorted(fetched.rows) == ids
+    result = project.load("--ids", str(list_of(project, ids)))
+    assert (result.exit_code, result.summary["strategy"]) == (0, "sweep"), result.stderr
+    assert result.summary["requests"] == api.stats()["requests"] <= 300
+    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [(call_id,) for call_id in ids]
 
 
-def test_strewn_ids_cost_what_they_cost_by_id(api: Sandbox) -> None:
+def test_strewn_ids_cost_what_they_cost_by_id(api: Sandbox, project: Project) -> None:
     api.reset(limit=None, calls=1_000_000, missing_share=0)
-    ids = Random(2).sample(ids_from(1_000_001, 1_000_000), 3_000)
-    fetched = Fetched(api, ids)
-    assert fetched.counts.requests <= 3_030
-    assert (fetched.swept, sorted(fetched.rows)) == (False, sorted(ids))
+    ids = Random(2).sample(ids_from(FIRST, 1_000_000), 3_000)
+    result = project.load("--ids", str(list_of(project, ids)))
+    assert (result.exit_code, result.summary["strategy"]) == (0, "by-id"), result.stderr
+    assert result.summary["requests"] == api.stats()["requests"] <= 3_030
+    assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [(call_id,) for call_id in sorted(ids)]
 
 
 def test_a_small_list_is_not_worth_a_look(api: Sandbox) -> None:
@@ -268,6 +270,14 @@ def test_pages_that_fail_are_asked_again_by_the_same_policy(api: Sandbox) -> Non
     fetched = Fetched(api, ids_from(1_000_001, 1_000))
     assert (len(fetched.rows), fetched.swept, fetched.counts.retries) == (1_000, True, 5)
     assert fetched.counts.requests == api.stats()["requests"] <= 60
+
+
+def test_a_page_beyond_reason_is_left_alone_and_its_calls_come_by_id(api: Sandbox) -> None:
+    api.reset(limit=None, calls=1_000, missing_share=0, faults={"?page=9": ["huge:9000000"]})
+    fetched = Fetched(api, ids_from(FIRST, 1_000))
+    assert (len(fetched.rows), fetched.swept, fetched.counts.retries) == (1_000, True, 0)
+    assert api.requests_for("?page=9") == 1
+    assert fetched.counts.requests <= 40 + 25 + 8
 
 
 def test_the_windows_are_held(api: Sandbox) -> None:

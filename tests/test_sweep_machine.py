@@ -80,6 +80,21 @@ class World:
         return ids[::-1] if self.descending else ids
 
 
+def draw(world: World, shape: str, count: int) -> list[str]:
+    """Wanted ids of a world, by the shape of the list."""
+    there = list(world.versions)
+    match shape:
+        case "newest":
+            there = there[-count:]
+        case "strewn":
+            there = world.chance.sample(there, min(count, len(there)))
+        case "clusters":
+            there = [call_id for place, call_id in enumerate(there) if place % 80 < 30][:count]
+        case "unknown":
+            there = [*there[: count // 2], *(f"x{number}" for number in range(count // 2 + 1))]
+    return there or ["1"]
+
+
 class SweptWorld(RuleBasedStateMachine):
     """Any request may be answered, and anything may happen, at any moment in between."""
 
@@ -114,7 +129,7 @@ class SweptWorld(RuleBasedStateMachine):
         self.chance, self.lies, self.bad_pages = chance, lies, bad_pages
         self.world = World(chance, **world)
         self.world.total_factor = total_factor
-        self.wanted = self._draw(shape, wanted)
+        self.wanted = draw(self.world, shape, wanted)
         for call_id in self.wanted:
             self.world.history.setdefault(call_id, {GONE})
         self.notes: list[str] = []
@@ -124,19 +139,6 @@ class SweptWorld(RuleBasedStateMachine):
         self.of_pages: dict[str, int] = {}
         self.newest_seen: dict[str, int] = {}
         self.by_id: dict[str, int] = {}
-
-    def _draw(self, shape: str, count: int) -> list[str]:
-        there = list(self.world.versions)
-        match shape:
-            case "newest":
-                there = there[-count:]
-            case "strewn":
-                there = self.chance.sample(there, min(count, len(there)))
-            case "clusters":
-                there = [call_id for place, call_id in enumerate(there) if place % 80 < 30][:count]
-            case "unknown":
-                there = [*there[: count // 2], *(f"x{number}" for number in range(count // 2 + 1))]
-        return there or ["1"]
 
     @rule()
     def ask(self) -> None:

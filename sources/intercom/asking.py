@@ -126,7 +126,10 @@ class Asking:
         async def attempt() -> Page:
             return await self._attempt(partial(self._api.get_calls, number), lambda answer: read_page(answer, _now()))
 
-        return await self._persevere(attempt, min(_PAGE_SECONDS, self._settings.retry_seconds))
+        try:
+            return await self._persevere(attempt, min(_PAGE_SECONDS, self._settings.retry_seconds))
+        except BodyTooLarge as error:
+            raise Fault("invalid_json", str(error), http_status=error.status) from None
 
     async def _persevere(self, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> T:
         try:
