@@ -49,12 +49,14 @@ def rate(sizes: Sizes) -> Iterator[Run]:
 
 
 def windows(sizes: Sizes) -> Iterator[Run]:
-    """Under the real API's windows, ours at each latency, the others at the least."""
+    """Under the real API's windows, ours at each latency, by id and by pages, the others at the least."""
     others = [who.FLOOR_THREADS_64, who.FLOOR_AIOHTTP, who.REST_API_64, who.SDK_64, who.AIRBYTE_64]
     for latency in sizes.latencies:
-        with api(sizes.windows_ids, limit=LIMIT, latency_seconds=latency) as sandbox:
+        with api(max(sizes.windows_ids, sizes.windows_page_ids), limit=LIMIT, latency_seconds=latency) as sandbox:
             for number in range(sizes.windows_rounds):
                 field = [(who.OURS, sizes.windows_ids)]
+                if sizes.windows_page_ids:
+                    field.append((who.PAGES, sizes.windows_page_ids))
                 if latency == sizes.latencies[0] and sizes.everyone:
                     field += [(contender, sizes.windows_peer_ids) for contender in others]
                 for contender, ids in field:

@@ -15,6 +15,7 @@ class Sizes:
         latencies: seconds, for the windows.
         scale_ids: so many ids are loaded into an empty database, the least and the most are compared.
         sweep_ids: all calls of a workspace of so many; of all but the most by id, too.
+        windows_page_ids: so many calls are loaded by pages under the windows; 0 leaves that out.
         table_rows: a chunk is loaded into tables of so many rows.
     """
 
@@ -31,6 +32,7 @@ class Sizes:
     windows_rounds: int = 2
     windows_ids: int = 10_000
     windows_peer_ids: int = 5_000
+    windows_page_ids: int = 150_000  # the pages of three windows, and of parts of two
     startup_rounds: int = 9
     scale_ids: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     sweep_ids: tuple[int, ...] = (10_000, 100_000, 1_000_000)
@@ -77,6 +79,7 @@ QUICK = Sizes(
     latencies=(0.06,),
     windows_rounds=1,
     windows_ids=5_000,
+    windows_page_ids=0,
     startup_rounds=3,
     scale_ids=(2_000, 20_000),
     sweep_ids=(2_000, 20_000),
@@ -99,6 +102,7 @@ TINY = Sizes(
     latencies=(0.01,),
     windows_rounds=1,
     windows_ids=30,
+    windows_page_ids=600,
     startup_rounds=1,
     scale_ids=(20, 40),
     sweep_ids=(20, 600),

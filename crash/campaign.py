@@ -22,6 +22,8 @@ LIST_SIZES = (120, 240)
 # Of the kills, so many are at a named point; of the rest, one in so many strikes a plain process, not a forked one.
 NAMED_SHARE = 0.55
 ONE_PLAIN_IN = 6
+# Of the lists, so many are loaded by pages where these hold their calls.
+SWEPT_SHARE = 0.3
 
 
 @dataclass
@@ -143,6 +145,7 @@ class Campaign:
         chance.shuffle(call_ids)
         stage.list(call_ids)
         share = chance.choice((0.0, 0.0, 0.03))
+        args = stage.args + (["--strategy", "sweep"] if chance.random() < SWEPT_SHARE else [])
         # the first load into a new database passes points that no other does
         self._sandbox.reset(
             limit=None, latency_seconds=chance.choice((0.0, 0.01, 0.03)), fault_share=share, **world.settings(call_ids)
@@ -151,10 +154,10 @@ class Campaign:
         while True:
             kill = self._next_kill(is_first=report.runs == 0)
             if kill is None or kill.point or kill.after_seconds is None or chance.randrange(ONE_PLAIN_IN):
-                ended, is_plain = launcher.run(stage.args, kill, destination=self._destination), False
+                ended, is_plain = launcher.run(args, kill, destination=self._destination), False
             else:
                 kill = Kill(after_seconds=kill.after_seconds + 0.7 * self._census.start_seconds)
-                ended, is_plain = stage.project.plain(stage.args, kill), True
+                ended, is_plain = stage.project.plain(args, kill), True
             wrong = self._judge(call_ids, checker, ended, kill)
             if ended.was_killed and kill is not None:
                 report.kills += 1

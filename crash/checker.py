@@ -12,6 +12,7 @@ from .processes import Ended
 from .world import COLUMNS, SECONDS, TEXTS, TIMES, Row, World
 
 COUNTS = ("already_loaded", "loaded", "missing", "failed", "not_reached")
+PAGE = "?page="  # a page of calls in the sandbox's log
 _FIGURES = ("requested", *COUNTS, "fetched", "requests", "exit_code")
 
 
@@ -50,7 +51,11 @@ class Checker:
         for _, name, status in entries:
             asked.setdefault(name, set()).add(status)
             self._asked[name] += 1
+        if any(name.startswith(PAGE) for name in asked):
+            self._listed()
         for name, statuses in asked.items():
+            if name.startswith(PAGE):
+                continue
             call = self.world.calls[name]
             if name in self._given_in and refresh == "open":
                 self.lost_by_run[self._given_in[name]] += 1
@@ -64,6 +69,13 @@ class Checker:
             return []
         counted = sum(each.summary["requests"] for each in ended)
         return [f"{counted} requests were counted, the API had {len(entries)}"] if counted != len(entries) else []
+
+    def _listed(self) -> None:
+        """Note that a run was given pages, on which any call may have been."""
+        for name, call in self.world.calls.items():
+            if call.status == "answers":
+                self._served.setdefault(name, set()).add(call.version)
+                call.loaded_once = True
 
     def always(self) -> list[str]:
         """What holds after a kill, too: no id twice, each row a version that was answered, none older than before."""
