@@ -70,7 +70,7 @@ class Wire(CallsApi):
 
     async def _get(self, path: str) -> Answer:
         self.asked += 1
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.waiting.append((path, answer))
         return await answer
 
@@ -199,7 +199,9 @@ class FaultyWorld(RuleBasedStateMachine):
             self._end(which, Answer(404, {}, error, "token") if version == GONE else Answer(200, {}, there, "token"))
         elif self.is_refused:
             self._end(which, NO_PAGE["status 403"])
-        elif (number := int(parse_qs(url.query)["page"][0])) in self.bad_pages:
+        elif (number := int(parse_qs(url.query)["page"][0])) in self.bad_pages and self.chance.random() < 0.2:
+            self._end(which, NO_PAGE["without end"])
+        elif number in self.bad_pages:
             self._fail(which, self.chance.choice([name for name in PASSING if "429" not in name]))
         else:
             self._end(which, Answer(200, {}, self._page(number), "token"))
