@@ -35,9 +35,9 @@ def leaks(folder: Path, printed: Iterable[str]) -> list[str]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below the folder."""
+    """Every file below the folder that can be read to an end: no pipes, no sockets."""
     for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)
+        yield from (file for name in names if (file := Path(parent, name)).is_file())
 
 
 def dump(query: Callable[[str], list[tuple[Any, ...]]], tables: str) -> bytes:

@@ -33,7 +33,7 @@ from sources.intercom.values import parse_json
 from .simulated_api import SERVER_EPOCH, JumpingLoop
 from .test_sweep_machine import GONE, ORDERS, SHAPES, World, draw
 
-EXAMPLES = 600 if os.environ.get("CI") else 60
+EXAMPLES = 300 if os.environ.get("CI") else 60
 FETCHED_AT = SCHEMA.get_field_index("_fetched_at")
 
 # What passes when it is asked again: what is answered, or how it fails to be. Each costs a request of its own.

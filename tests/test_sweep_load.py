@@ -173,7 +173,7 @@ TRANSIENT += ["not_json", "html200", "empty200", "broken_gzip"]
 
 
 @settings(
-    max_examples=25 if os.environ.get("CI") else 5,
+    max_examples=12 if os.environ.get("CI") else 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -15,7 +15,7 @@ from sources.intercom.sweep import Compare, Sweep
 from sources.intercom.trust import Listed, Verdict
 
 GONE = 0  # the version of a call that is not there
-EXAMPLES = 2000 if os.environ.get("CI") else 200
+EXAMPLES = 1000 if os.environ.get("CI") else 200
 
 ORDERS = ["number", "text", "time", "nearly", "none", "reshuffled"]
 SHAPES = ["all", "newest", "strewn", "clusters", "unknown"]
