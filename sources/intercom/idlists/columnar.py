@@ -15,6 +15,7 @@ from .columns import position
 from .streams import ListFile
 
 MAX_ROWS = 100_000_000
+_BUFFER_BYTES = 1 << 20  # instead of a whole row group, which may be all of the file
 
 
 def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
@@ -23,7 +24,7 @@ def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     Raises:
         BadIds: the column can't be told, or its type is one that ids lose digits in.
     """
-    with pq.ParquetFile(file.path) as content:
+    with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as content:
         names = content.schema_arrow.names
         chosen = position(names, column, file.name)
         origin = f"{file.name}: the column {shown(names[chosen])}"
