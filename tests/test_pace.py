@@ -164,3 +164,78 @@ def test_nothing_is_waited_for_where_a_request_may_go() -> None:
     assert pace.take(0)
     answer(pace, 200, {}, 0)
     assert (pace.wait_seconds(1), pace.limit, pace.target_rate, pace.probing) == (0, None, None, False)
+
+
+def test_a_429_says_that_nothing_remains_whatever_its_headers_say() -> None:
+    pace = opened(remaining=50)
+    assert pace.take(1)
+    answer(pace, 429, headers(40), 1)
+    assert taken(pace, 2) == 0
+    assert pace.reason == "the window's budget of 100 requests is used, most of it by others"
+    assert pace.wait_seconds(2) == pytest.approx(8.1)
+
+
+def test_a_late_429_of_a_past_window_holds_nobody_up_however_long_it_asks_to_wait() -> None:
+    pace = opened(remaining=50)
+    for _ in range(2):
+        assert pace.take(1)
+    answer(pace, 200, headers(90, reset=NOON + 20, at=10), 10.2)
+    answer(pace, 429, {**headers(0, at=9), "Retry-After": "30"}, 10.3)
+    assert taken(pace, 10.4) == 90
+
+
+def test_one_request_without_an_answer_counts_as_one() -> None:
+    pace = opened(remaining=10)
+    assert pace.take(1)
+    pace.failed(1)
+    assert taken(pace, 1) == 9
+    for _ in range(9):
+        answer(pace, 200, {}, 2)  # as one without rate headers does
+    assert taken(pace, 2) == 0
+
+
+def after_silence(pace: Pace, now: float) -> int:
+    """How many may go in a window of which a first answer, without headers, told nothing."""
+    assert taken(pace, now) == 1
+    answer(pace, 200, {}, now)
+    return taken(pace, now)
+
+
+def test_a_window_of_which_nothing_is_told_is_taken_to_be_like_the_last_once_and_again_after_one_that_was() -> None:
+    pace = opened(remaining=0)
+    assert after_silence(pace, 10.2) == 99
+    assert taken(pace, 20.1) == 0
+    for _ in range(99):
+        answer(pace, 200, headers(0, reset=NOON + 20, at=11), 11)
+    assert taken(pace, 11) == 0
+    assert after_silence(pace, 20.3) == 99
+    for _ in range(99):
+        pace.failed(21)
+    assert pace.limit == 100
+    assert after_silence(pace, 31) == 10_000
+    assert pace.limit is None
+
+
+def test_the_share_of_a_window_that_was_assumed_and_is_told_then_is_kept() -> None:
+    pace = opened(remaining=0, share=0.1)
+    assert after_silence(pace, 10.2) == 9
+    answer(pace, 200, headers(90, reset=NOON + 20, at=11), 11)
+    going = pace.in_flight
+    for remaining in range(89, 89 - going, -1):
+        answer(pace, 200, headers(remaining, reset=NOON + 20, at=11), 11)
+        going += taken(pace, 11)
+    assert going <= 10
+
+
+def test_the_end_of_a_window_that_tells_none_is_one_length_after_its_beginning() -> None:
+    pace = Pace(1.0)
+    assert pace.take(0)
+    answer(pace, 200, headers(50, reset="?"), 0)
+    assert pace.take(9.999)
+    answer(pace, 200, headers(99, reset="?", at=9), 9.999)
+    assert taken(pace, 9.999) == 50
+    for _ in range(50):
+        pace.give_back(9.999)
+    assert pace.take(9.999)
+    answer(pace, 200, headers(99, reset="?", at=10), 10.0)
+    assert taken(pace, 10.0) == 99

@@ -13,10 +13,11 @@ from sources.intercom.retry import Fault, retry
 from .simulated_api import simulate
 
 
-def fault(status: int | None = 500, *, waited_seconds: float = 0.0) -> Fault:
-    """An attempt that failed after it had waited so long for the rate budget."""
+def fault(status: int | None = 500, *, waited_seconds: float | None = None) -> Fault:
+    """An attempt that failed, and had waited so long for the rate budget, where that is told."""
     one = Fault("a_code", "a message", http_status=status, request_id="r-1")
-    one.waited_seconds = waited_seconds
+    if waited_seconds is not None:
+        one.waited_seconds = waited_seconds
     return one
 
 
