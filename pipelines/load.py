@@ -37,7 +37,7 @@ logger = logging.getLogger("intercom_calls")
 
 # loaded where a chunk has no call, so that the table and all its columns are there from the first load on
 EMPTY_CALLS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
-# A run that is over within this time writes its row of `load_runs` once, with its last package.
+# After this time at the latest a run is in `load_runs`, with the calls that have come so far.
 QUIET_START_SECONDS = 5.0
 
 GUARD_SPOKE = (
@@ -122,11 +122,8 @@ class Run:
             self._fetch = fetch
             self._interruption.tell(fetch.stop)
             stack.enter_context(watch(fetch))
-            chunk = fetch.take(QUIET_START_SECONDS) or Chunk()
-            while not chunk.is_last:
+            for chunk in fetch.chunks(first_within_seconds=QUIET_START_SECONDS):
                 self._load_chunk(chunk)
-                chunk = fetch.take() or Chunk()
-            self._load_chunk(chunk)
         if fetch.failure is not None:
             raise fetch.failure
 

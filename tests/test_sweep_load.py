@@ -47,9 +47,8 @@ class Fetched:
         self.failed: list[str] = []
         self.twice: list[str] = []
         with Fetch(iter(ids), Settings(base_url=api.url, access_token=api.token), **options) as fetch:
-            while not (chunk := fetch.take() or Chunk()).is_last:
+            for chunk in fetch.chunks():
                 self._take(chunk)
-            self._take(chunk)
         assert fetch.failure is None
         self.counts, self.swept = fetch.counts, fetch.swept
 
@@ -236,7 +235,9 @@ def test_whatever_happens_at_once_the_result_is_that_of_by_id_at_some_moment(
     fetched = Fetched(api, ids, strategy=strategy, chunk_size=chunk_size)
     assert (fetched.failed, fetched.twice) == ([], [])
     assert sorted([*fetched.rows, *fetched.missing]) == sorted(ids)
-    assert fetched.counts.requests == api.stats()["requests"]
+    seen = api.stats()
+    lost = fetched.counts.requests - seen["requests"]  # on their way, on a connection just closed without a word
+    assert 0 <= lost <= seen["by_fault"].get("close", 0)
     assert fetched.counts.requests - fetched.counts.retries <= 1.2 * len(ids) + 20
 
     api.reset(**world)

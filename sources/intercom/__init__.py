@@ -109,9 +109,6 @@ class _Answers:
             self._plan.ask(dlt.current.pipeline())
         ids = self._plan.call_ids()
         with Fetch(ids, self._settings, workers=self._workers, strategy=self._strategy) as fetch:
-            while chunk := fetch.take():
-                yield chunk
-                if chunk.is_last:
-                    break
+            yield from fetch.chunks()
             if fetch.failure is not None:
                 raise fetch.failure

@@ -1,7 +1,8 @@
 """How many requests to have in flight: by Little's law, the measured latency times the rate wanted.
 
 At 300 ms and 1,666 requests wanted in six seconds that is 85. Without a known rate a middling number is
-kept. Either is halved when many requests are pushed back (429, 5xx, no answer) and raised again one by one.
+kept. Either is halved when most requests are pushed back (429, 5xx, no answer) and raised again one by one; a
+smaller share is more often bad luck than too much asked, and asking for less at once would only take longer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LARGEST = 128
 _HEADROOM = 1.15
 _SMOOTHING = 1 / 16
 _OUTLIER = 3.0
-_PUSHED_BACK_TOO_OFTEN = 1 / 8
+_MOST = 1 / 2
 
 
 class Concurrency:
@@ -74,8 +75,8 @@ class Concurrency:
         self._latency_seconds = known + _SMOOTHING * (believed - known)
 
     def _judge_round(self) -> None:
-        """After as many outcomes as were in flight: fewer if many were pushed back, else one more."""
-        if self._pushed_back > _PUSHED_BACK_TOO_OFTEN * self._outcomes:
+        """After as many outcomes as were in flight: fewer if most were pushed back, else one more."""
+        if self._pushed_back > _MOST * self._outcomes:
             self._ceiling = max(1, self.limit // 2)
         else:
             self._ceiling = min(self._cap, self._ceiling + 1)

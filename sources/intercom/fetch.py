@@ -47,6 +47,10 @@ def will_sweep(strategy: Strategy, calls: int) -> bool:
 # for a package, short beside what one would like to fetch again after a crash.
 CHUNK_SECONDS = 15.0
 LARGEST_CHUNK = 20_000
+# Fewer calls than this are worth a wait so many times as long: when the API is slow, or the last ones of a list are
+# waited for, dlt's packages would cost more than all else.
+_FEW = 1_000
+_FEW_WAIT = 4
 # By pages that many come in two seconds, of which a package would take a fifth.
 LARGEST_SWEPT_CHUNK = 40_000
 _BATCH_ROWS = 1_000
@@ -84,7 +88,7 @@ class Chunk:
 
 
 class Fetch:
-    """Fetch calls in the background: `with Fetch(ids, settings) as fetch: … fetch.take()`.
+    """Fetch calls in the background: `with Fetch(ids, settings) as fetch: … fetch.chunks()`.
 
     Args:
         call_ids: text ids, each asked once; drawn from as requests are made.
@@ -157,21 +161,16 @@ class Fetch:
         self._stopping = True
         self._wake()
 
-    def take(self, timeout_seconds: float | None = None) -> Chunk | None:
-        """Wait for a full chunk, or the last one, and take it; None when the time is over before."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    def take(self, within_seconds: float | None = None) -> Chunk:
+        """Wait for a full chunk, or the last one, and take it; when the time is over, what there is, if anything."""
         with self._collected:
             self._taken = 0  # asking for more says that the last chunk is loaded
             self._wake()
-            chunk_at = self._taken_at + self._chunk_seconds
             while not (self._finished or self._size >= self._chunk_size):
-                now = time.monotonic()
-                if now >= chunk_at and self._size:
+                wait_seconds = self._taken_at + (within_seconds or self._due_seconds) - time.monotonic()
+                if wait_seconds <= 0:
                     break
-                if deadline is not None and now >= deadline:
-                    return None
-                waits = [t - now for t in (deadline, chunk_at) if t is not None and t > now]
-                self._collected.wait(min(*waits, 1.0) if waits else 1.0)
+                self._collected.wait(min(wait_seconds, 1.0))
             self._close_batch()
             chunk, newer = Chunk(self._batches, self._errors, self._finished), self._newer
             self._taken, self._taken_at = self._size, time.monotonic()
@@ -179,6 +178,21 @@ class Fetch:
         if newer:
             chunk.update(newer)
         return chunk
+
+    def chunks(self, *, first_within_seconds: float | None = None) -> Iterator[Chunk]:
+        """Each chunk, to the last."""
+        chunk = self.take(first_within_seconds)
+        while not chunk.is_last:
+            yield chunk
+            chunk = self.take()
+        yield chunk
+
+    @property
+    def _due_seconds(self) -> float:
+        """How long after the last chunk the next one is closed, with what has come so far."""
+        if self._size >= _FEW:
+            return self._chunk_seconds
+        return _FEW_WAIT * self._chunk_seconds if self._size else float("inf")
 
     def _wake(self) -> None:
         if not self._loop.is_closed():

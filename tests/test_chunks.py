@@ -1,0 +1,61 @@
+"""When a chunk is closed: with enough calls, or with what has come once it has waited long enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox import Sandbox
+from sources.intercom import fetch as fetching
+from sources.intercom.fetch import Fetch
+from sources.intercom.settings import Settings
+
+CHUNK_SECONDS = 0.2
+
+
+def sizes_of(
+    api: Sandbox, calls: int, *, chunk_size: int | None = None, first_within_seconds: float | None = None
+) -> list[int]:
+    """How many calls each chunk held; one request at a time."""
+    settings = Settings(base_url=api.url, access_token=api.token)
+    ids = (str(1_000_001 + number) for number in range(calls))
+    with Fetch(ids, settings, workers=1, chunk_size=chunk_size) as fetch:
+        chunks = list(fetch.chunks(first_within_seconds=first_within_seconds))
+    assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    sizes = [sum(batch.num_rows for batch in chunk.calls) for chunk in chunks]
+    assert sum(sizes) == calls
+    return sizes
+
+
+def test_a_chunk_of_the_users_size_is_closed_by_it_alone(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.01)
+    api.reset(limit=None, missing_share=0, latency_seconds=0.02)
+    *full, last = sizes_of(api, 50, chunk_size=12)
+    assert all(size >= 12 for size in full)
+    assert last <= 50 - 12 * len(full)
+    assert len(full) >= 2
+
+
+def test_few_calls_wait_for_more_up_to_four_times_as_long(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CHUNK_SECONDS", CHUNK_SECONDS)
+    api.reset(limit=None, missing_share=0, latency_seconds=0.05)
+    first, *_ = sizes = sizes_of(api, 40)  # two seconds and more
+    assert 1 < len(sizes) <= 4
+    assert first > 5  # what comes in the time of a full chunk is four
+
+
+def test_many_calls_do_not_wait(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 2.0)
+    api.reset(limit=None, missing_share=0, latency_seconds=[0.0] * 1_100 + [1.0])
+    first, *rest = sizes_of(api, 1_104)  # the last four come in four seconds
+    assert first >= 1_000
+    assert rest
+
+
+def test_the_first_chunk_can_be_had_early(api: Sandbox) -> None:
+    api.reset(limit=None, missing_share=0, latency_seconds=[0.01, 0.01, 1.0, 0.01])
+    assert sizes_of(api, 4, first_within_seconds=0.5) == [2, 2]
+
+
+def test_the_first_chunk_may_hold_nothing(api: Sandbox) -> None:
+    api.reset(limit=None, missing_share=0, latency_seconds=[1.0, 0.01])
+    assert sizes_of(api, 2, first_within_seconds=0.3) == [0, 2]
