@@ -17,13 +17,12 @@ from itertools import islice
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from sources.intercom.calls import SCHEMA
 from sources.intercom.fetch import Chunk, Fetch
 from sources.intercom.ids import IdList
 from sources.intercom.plan import Plan
 from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
-from sources.intercom.tables import call_errors_resource, calls_resource, errors_batch
+from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
 
 from .destination import Target, explained, is_locked_file, may_pass, persevere
 from .guard import Guard
@@ -35,8 +34,6 @@ from .runs import load_runs_resource
 
 logger = logging.getLogger("intercom_calls")
 
-# loaded where a chunk has no call, so that the table and all its columns are there from the first load on
-EMPTY_CALLS = pa.RecordBatch.from_pylist([], schema=SCHEMA)
 # After this time at the latest a run is in `load_runs`, with the calls that have come so far.
 QUIET_START_SECONDS = 5.0
 
@@ -153,7 +150,8 @@ class Run:
             finished_at = datetime.now(UTC) if is_last else None
             self._run_pipeline(
                 [
-                    calls_resource(calls or [EMPTY_CALLS]),
+                    # without a call, too: the table and all its columns are there from the first load on
+                    calls_resource([calls_item(calls)]),
                     call_errors_resource([errors_batch(errors)]),
                     load_runs_resource(summary, finished_at),
                 ]

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import dlt
-import pyarrow as pa
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from .calls import to_batch
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
 from .fetch import Chunk, Fetch, Strategy
 from .ids import read_ids
 from .plan import Plan, Refresh
 from .reconcile import reconcile
 from .settings import Settings, resolve_settings
-from .tables import call_errors_resource, calls_resource, errors_batch
+from .tables import Item, call_errors_resource, calls_item, calls_resource, errors_batch
 
 __all__ = ["ApiUnreachable", "BadIds", "ConfigurationError", "IntercomError", "TokenRefused", "intercom"]
 
@@ -64,7 +62,7 @@ def intercom(
     return answers.calls, answers.call_errors
 
 
-_EMPTY = {"calls": to_batch([]), "call_errors": errors_batch([])}
+_EMPTY: dict[str, Item] = {"calls": calls_item([]), "call_errors": errors_batch([])}
 
 
 class _Answers:
@@ -79,15 +77,15 @@ class _Answers:
         self._workers = workers
         self._strategy = strategy
         self._chunks: Iterator[Chunk] | None = None
-        self._waiting: dict[str, list[pa.RecordBatch]] = {"calls": [], "call_errors": []}
+        self._waiting: dict[str, list[Item]] = {"calls": [], "call_errors": []}
 
-    def of(self, table: str) -> Iterator[pa.RecordBatch]:
-        """The batches of one table, as they come."""
+    def of(self, table: str) -> Iterator[Item]:
+        """The rows of one table, as they come."""
         came = False
         while True:
-            for batch in self._drain(table):
+            for item in self._drain(table):
                 came = True
-                yield batch
+                yield item
             self._chunks = self._chunks or self._fetch()
             chunk = next(self._chunks, None)
             if chunk is None:
@@ -95,12 +93,13 @@ class _Answers:
                     yield _EMPTY[table]
                 return
             reconciled = reconcile(chunk, self._plan)
-            if self.calls.selected:
-                self._waiting["calls"] += [*reconciled.calls, *reconciled.newer]
+            calls = [*reconciled.calls, *reconciled.newer]
+            if self.calls.selected and calls:
+                self._waiting["calls"].append(calls_item(calls))
             if self.call_errors.selected and reconciled.errors:
                 self._waiting["call_errors"].append(errors_batch(reconciled.errors))
 
-    def _drain(self, table: str) -> Iterator[pa.RecordBatch]:
+    def _drain(self, table: str) -> Iterator[Item]:
         while self._waiting[table]:
             yield self._waiting[table].pop(0)
 

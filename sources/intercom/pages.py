@@ -84,7 +84,7 @@ def updated_at(row: CallRow) -> int | None:
 
 def _listed(call: Mapping[str, Any]) -> Listed:
     updated, _ = read_timestamp(call.get("updated_at"))
-    return Listed(call_id(call) or "", updated, sum(value is not None for value in call.values()))
+    return Listed(call_id(call) or "", updated, len(call) - list(call.values()).count(None))
 
 
 def _total_pages(body: Mapping[str, Any], per_page: int) -> int | None:
