@@ -72,7 +72,7 @@ def main() -> None:
 @option("How", "--share", metavar="F", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
         help="share of the API's rate budget to use")  # fmt: skip
 @option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1),
-        help="calls a checkpoint  [default: what comes in 15 s]")  # fmt: skip
+        help="calls a checkpoint  [default: what comes in 15 s, from 1,000 on]")  # fmt: skip
 @option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,

@@ -9,8 +9,6 @@ from sources.intercom import fetch as fetching
 from sources.intercom.fetch import Fetch
 from sources.intercom.settings import Settings
 
-CHUNK_SECONDS = 0.2
-
 
 def sizes_of(
     api: Sandbox, calls: int, *, chunk_size: int | None = None, first_within_seconds: float | None = None
@@ -28,6 +26,7 @@ def sizes_of(
 
 def test_a_chunk_of_the_users_size_is_closed_by_it_alone(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(fetching, "FEW_SECONDS", 0.02)
     api.reset(limit=None, missing_share=0, latency_seconds=0.02)
     *full, last = sizes_of(api, 50, chunk_size=12)
     assert all(size >= 12 for size in full)
@@ -35,8 +34,9 @@ def test_a_chunk_of_the_users_size_is_closed_by_it_alone(api: Sandbox, monkeypat
     assert len(full) >= 2
 
 
-def test_few_calls_wait_for_more_up_to_four_times_as_long(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", CHUNK_SECONDS)
+def test_few_calls_wait_for_more(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.2)
+    monkeypatch.setattr(fetching, "FEW_SECONDS", 0.8)
     api.reset(limit=None, missing_share=0, latency_seconds=0.05)
     first, *_ = sizes = sizes_of(api, 40)  # two seconds and more
     assert 1 < len(sizes) <= 4

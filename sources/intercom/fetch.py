@@ -47,10 +47,10 @@ def will_sweep(strategy: Strategy, calls: int) -> bool:
 # for a package, short beside what one would like to fetch again after a crash.
 CHUNK_SECONDS = 15.0
 LARGEST_CHUNK = 20_000
-# Fewer calls than this are worth a wait so many times as long: when the API is slow, or the last ones of a list are
-# waited for, dlt's packages would cost more than all else.
+# Fewer calls than this wait longer for others: when the API is slow, or the last ones of a list are asked for again
+# and again, dlt's packages would cost more than all else, and a crash little.
 _FEW = 1_000
-_FEW_WAIT = 4
+FEW_SECONDS = 300.0
 # By pages that many come in two seconds, of which a package would take a fifth.
 LARGEST_SWEPT_CHUNK = 40_000
 _BATCH_ROWS = 1_000
@@ -120,7 +120,7 @@ class Fetch:
         self._api = CallsApi(settings)
         self._concurrency = Concurrency(cap=workers)
         self._asking = Asking(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
-        self._chunk_seconds = CHUNK_SECONDS if chunk_size is None else float("inf")
+        self._is_timed = chunk_size is None
         self._chunk_size = chunk_size or LARGEST_CHUNK
         self._swept_chunk_size = chunk_size or LARGEST_SWEPT_CHUNK
 
@@ -190,9 +190,9 @@ class Fetch:
     @property
     def _due_seconds(self) -> float:
         """How long after the last chunk the next one is closed, with what has come so far."""
-        if self._size >= _FEW:
-            return self._chunk_seconds
-        return _FEW_WAIT * self._chunk_seconds if self._size else float("inf")
+        if not (self._is_timed and self._size):
+            return float("inf")
+        return CHUNK_SECONDS if self._size >= _FEW else FEW_SECONDS
 
     def _wake(self) -> None:
         if not self._loop.is_closed():

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
+from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
@@ -95,22 +95,25 @@ async def retry(
     Raises:
         Fault: the last one, when the policy gave up.
     """
-    first: list[Fault] = [fault]
-
-    async def again() -> T:
-        if first:
-            raise first.pop()
-        return await attempt()
-
-    policy = AsyncRetrying(
-        retry=retry_if_exception_type(Fault),
+    # tenacity decides; its own asynchronous loop would ask of each of its steps whether it is a coroutine, at the cost
+    # of a request
+    policy = Retrying(
         wait=_WaitUnlessRateLimited(),
         stop=_StopWhenSpent(retry_seconds, give_up_on_rate_limit),
-        sleep=sleep,
         before_sleep=before_sleep,
         reraise=True,
     )
-    return await policy(again)
+    policy.begin()
+    state = RetryCallState(policy, None, (), {})
+    while True:
+        state.set_exception((Fault, fault, fault.__traceback__))
+        policy.iter(state)  # raises the last fault when it gives up
+        state.prepare_for_next_attempt()
+        await sleep(state.upcoming_sleep)
+        try:
+            return await attempt()
+        except Fault as another:
+            fault = another
 
 
 def _fault(retry_state: RetryCallState) -> Fault:
