@@ -34,9 +34,6 @@ from .runs import load_runs_resource
 
 logger = logging.getLogger("intercom_calls")
 
-# After this time at the latest a run is in `load_runs`, with the calls that have come so far.
-QUIET_START_SECONDS = 5.0
-
 GUARD_SPOKE = (
     "so many calls answered 404 that the token may be another workspace's; no call was marked deleted. Check it "
     "with `intercom-calls check`, then run the same command"
@@ -119,7 +116,7 @@ class Run:
             self._fetch = fetch
             self._interruption.tell(fetch.stop)
             stack.enter_context(watch(fetch))
-            for chunk in fetch.chunks(first_within_seconds=QUIET_START_SECONDS):
+            for chunk in fetch.chunks():
                 self._load_chunk(chunk)
         if fetch.failure is not None:
             raise fetch.failure

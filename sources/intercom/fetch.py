@@ -121,6 +121,7 @@ class Fetch:
         self._concurrency = Concurrency(cap=workers)
         self._asking = Asking(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
         self._is_timed = chunk_size is None
+        self._is_first = True
         self._chunk_size = chunk_size or LARGEST_CHUNK
         self._swept_chunk_size = chunk_size or LARGEST_SWEPT_CHUNK
 
@@ -161,35 +162,37 @@ class Fetch:
         self._stopping = True
         self._wake()
 
-    def take(self, within_seconds: float | None = None) -> Chunk:
-        """Wait for a full chunk, or the last one, and take it; when the time is over, what there is, if anything."""
-        with self._collected:
-            self._taken = 0  # asking for more says that the last chunk is loaded
-            self._wake()
-            while not (self._finished or self._size >= self._chunk_size):
-                wait_seconds = self._taken_at + (within_seconds or self._due_seconds) - time.monotonic()
-                if wait_seconds <= 0:
-                    break
-                self._collected.wait(min(wait_seconds, 1.0))
-            self._close_batch()
-            chunk, newer = Chunk(self._batches, self._errors, self._finished), self._newer
-            self._taken, self._taken_at = self._size, time.monotonic()
-            self._batches, self._newer, self._errors, self._size = [], {}, [], 0
-        if newer:
-            chunk.update(newer)
-        return chunk
-
-    def chunks(self, *, first_within_seconds: float | None = None) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Chunk]:
         """Each chunk, to the last."""
-        chunk = self.take(first_within_seconds)
+        chunk = self.take()
         while not chunk.is_last:
             yield chunk
             chunk = self.take()
         yield chunk
 
+    def take(self) -> Chunk:
+        """Wait for a full chunk, or the last one, and take it; the first is closed in time even if nothing came."""
+        with self._collected:
+            self._taken = 0  # asking for more says that the last chunk is loaded
+            self._wake()
+            while not (self._finished or self._size >= self._chunk_size):
+                wait_seconds = self._taken_at + self._due_seconds - time.monotonic()
+                if wait_seconds <= 0:
+                    break
+                self._collected.wait(min(wait_seconds, 1.0))
+            self._close_batch()
+            chunk, newer = Chunk(self._batches, self._errors, self._finished), self._newer
+            self._taken, self._taken_at, self._is_first = self._size, time.monotonic(), False
+            self._batches, self._newer, self._errors, self._size = [], {}, [], 0
+        if newer:
+            chunk.update(newer)
+        return chunk
+
     @property
     def _due_seconds(self) -> float:
         """How long after the last chunk the next one is closed, with what has come so far."""
+        if self._is_first:
+            return CHUNK_SECONDS
         if not (self._is_timed and self._size):
             return float("inf")
         return CHUNK_SECONDS if self._size >= _FEW else FEW_SECONDS

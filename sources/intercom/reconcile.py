@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import compress
 from typing import Any
 
@@ -14,6 +14,9 @@ from .answers import CallError
 from .fetch import Chunk
 from .plan import Known, Plan
 from .tables import ErrorRow
+
+# what tells of two answers for one call which is older
+_VERSION = ["id", "updated_at", "_fetched_at"]
 
 
 @dataclass(frozen=True)
@@ -69,17 +72,19 @@ def _not_older(batches: Sequence[pa.RecordBatch], known: Mapping[str, Known]) ->
     kept: list[pa.RecordBatch] = []
     stale: list[str] = []
     for batch in batches:
-        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(["id", "updated_at"]).to_pylist()]
+        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(_VERSION).to_pylist()]
         stale += compress(_ids(batch), is_stale)
         kept.append(batch.filter(pa.array([not old for old in is_stale])) if any(is_stale) else batch)
     return kept, stale
 
 
-def _is_older(row: Mapping[str, datetime | None], known: Known | None) -> bool:
-    """Whether the answer is older than the row there; fetched now, it is not where either has no `updated_at`."""
+def _is_older(row: Mapping[str, Any], known: Known | None) -> bool:
+    """Whether the row there is of a later version, or of the same and fetched later; no, where one tells no version."""
     if known is None or known.updated_at is None or row["updated_at"] is None:
         return False
-    return row["updated_at"] < known.updated_at
+    if row["updated_at"] == known.updated_at and known.fetched_at is not None:
+        return bool(row["_fetched_at"] < known.fetched_at)
+    return bool(row["updated_at"] < known.updated_at)
 
 
 def _ids(batch: pa.RecordBatch) -> list[str]:
