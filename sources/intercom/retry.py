@@ -9,7 +9,7 @@
 | 200 of another call, 400, 404, 410, 3xx, any other status | no |
 | 401, 403 | no: the whole run stops |
 
-The waits between attempts double from a quarter of a second to half a minute, with jitter, until
+The waits between attempts grow by half, from a quarter of a second to half a minute, with jitter, until
 `retry_seconds` of trouble are spent on one call.
 """
 
@@ -56,7 +56,7 @@ class _WaitUnlessRateLimited(wait_base):
     """Growing, jittered waits; none after a 429, since the rate budget holds the next attempt back."""
 
     def __init__(self) -> None:
-        self._growing = wait_exponential(multiplier=0.25, max=30) + wait_random(0, 0.25)
+        self._growing = wait_exponential(multiplier=0.25, exp_base=1.5, max=30) + wait_random(0, 0.25)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         return 0.0 if _fault(retry_state).rate_limited else self._growing(retry_state)
