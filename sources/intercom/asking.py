@@ -213,7 +213,7 @@ class Asking:
     def _count_retry(self, state: RetryCallState) -> None:
         self._counts.retries += 1
         fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault):
+        if isinstance(fault, Fault) and logger.isEnabledFor(logging.DEBUG):
             _tell(fault, "retry", f"asked again in {state.upcoming_sleep:.1f} s")
 
     def _nothing_usable(self) -> bool:

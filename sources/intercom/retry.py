@@ -106,7 +106,9 @@ async def retry(
     policy.begin()
     state = RetryCallState(policy, None, (), {})
     while True:
-        state.set_exception((Fault, fault, fault.__traceback__))
+        # what it was raised in and from: a dozen frames and an answer, kept for as long as the wait is
+        fault.__traceback__ = fault.__context__ = None
+        state.set_exception((Fault, fault, None))
         policy.iter(state)  # raises the last fault when it gives up
         state.prepare_for_next_attempt()
         await sleep(state.upcoming_sleep)
