@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 
 import pytest
 from tenacity import RetryCallState
@@ -143,3 +144,42 @@ def test_a_429_ends_it_only_when_the_whole_fetch_gives_up(monkeypatch: pytest.Mo
     assert outlasting.failure is faults[0]
     # a fault of another kind is not that decision's
     assert Outlasting(monkeypatch, [fault(503)], retry_seconds=60, gives_up=True).failure is None
+
+
+def test_what_an_attempt_held_is_let_go_while_its_call_waits() -> None:
+    """A thousand calls may wait, for half a minute each: not with the answers that they failed for."""
+    held: list[weakref.ref[set[str]]] = []
+    is_held: list[bool] = []
+
+    async def attempt() -> str:
+        answer = Body()
+        held.append(weakref.ref(answer))
+        if len(held) == 3:
+            return "the answer"
+        try:
+            raise ValueError(answer)
+        except ValueError:
+            raise fault() from None
+
+    async def sleep(seconds: float) -> None:
+        is_held.append(held[-1]() is not None)
+
+    async def main() -> None:
+        try:
+            await attempt()
+        except Fault as first:
+            await retry(
+                first,
+                attempt,
+                retry_seconds=60,
+                give_up_on_rate_limit=lambda: False,
+                sleep=sleep,
+                before_sleep=lambda state: None,
+            )
+
+    simulate(main())
+    assert is_held == [False, False]
+
+
+class Body(set[str]):
+    """Something that can be told to be gone."""
