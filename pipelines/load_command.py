@@ -101,11 +101,15 @@ def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable
         return query_ids(request.ids_db, request.ids_sql)
     if target.is_new:  # what needs no table can be asked before there is a database
         try:
-            return [duckdb.execute(request.ids_sql).to_arrow_table().column(0)]
+            # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
+            found = duckdb.sql(request.ids_sql)
+            if found is not None:
+                return [found.to_arrow_table().column(0)]
         except duckdb.CatalogException:
             return []
         except duckdb.Error as error:
             raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+        raise BadIds("--ids-sql: it returns no rows; give a SELECT whose first column is the ids")
     return Dataset(request.destination, request.dataset, lock_wait).first_column(request.ids_sql)
 
 

@@ -221,10 +221,11 @@ def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project:
     plan = project.load("--ids-sql", query, "--dry-run")
     assert plan.exit_code == 0, plan.stderr
     assert (plan.summary["to_fetch"], plan.summary["duplicates"]) == (1, 1)
-    result = project.load("--ids-sql", "SELEC 1")
-    assert result.exit_code == 2
-    assert result.summary["error"].startswith("--ids-sql: ")
-    assert "SELEC" in result.summary["error"]
+    for query, cause in {"SELEC 1": "SELEC", "-- no query": "it returns no rows; give a SELECT"}.items():
+        result = project.load("--ids-sql", query)
+        assert result.exit_code == 2
+        assert result.summary["error"].startswith("--ids-sql: ")
+        assert cause in result.summary["error"]
     result = project.load("1", env={"DESTINATION__DUCKDB__CREDENTIALS": "intercom.duckdb"})
     assert result.exit_code == 2
     for part in ("--dataset intercom", "intercom.duckdb", "rename one"):

@@ -94,8 +94,9 @@ class Plan:
         ids = self._ids
         if self._planned is not None:
             # a cursor of its own: ids are drawn in the fetching thread, `known` is asked in the loading one
-            asked = self._planned.cursor().execute("SELECT id FROM plan WHERE wanted ORDER BY position")
-            ids = asked.to_arrow_table()["id"]
+            with self._planned.cursor() as cursor:
+                # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
+                ids = cursor.sql("SELECT id FROM plan WHERE wanted ORDER BY position").to_arrow_table()["id"]
         for start in range(0, len(ids), _ROWS):
             call_ids: list[Any] = ids.slice(start, _ROWS).to_pylist()
             yield from call_ids
