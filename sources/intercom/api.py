@@ -128,6 +128,10 @@ class CallsApi:
         """`GET /calls`, once: a page of calls, counted from 1. Raises as `get_call` does."""
         return await self._get(f"/calls?page={page}&per_page={CALLS_A_PAGE}")
 
+    async def get_me(self) -> Answer:
+        """`GET /me`, once: the token's admin and its workspace (`app`). Raises as `get_call` does."""
+        return await self._get("/me")
+
     async def _get(self, path: str) -> Answer:
         try:
             async with self._session.get(
