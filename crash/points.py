@@ -54,7 +54,7 @@ STEPS = {
     "os": ("unlink", "rmdir"),
     "sources.intercom.fetch:Fetch": ("take",),
     "sources.intercom.plan:Plan": ("ask",),
-    "pipelines.load:Run": ("prepare", "_load", "_close"),
+    "pipelines.chunked_run:Run": ("prepare", "_load", "_close"),
     "pipelines.destination:Target": ("load", "finish_pending"),
 }
 SQL_STEPS = ("open_connection", "close_connection", "commit_transaction", "execute_sql", "execute_many")

@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from sources.intercom.errors import BadIds
 
-from .destination import explained, is_locked_file, persevere
+from .faults import explained, is_locked_file, persevere
 from .outcome import UsageError
 
 Rows = list[tuple[Any, ...]]

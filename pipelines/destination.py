@@ -1,51 +1,25 @@
-"""Where the rows go: a dlt pipeline for each destination and dataset, one load at a time, faults explained."""
+"""Where the rows go: a dlt pipeline for each destination and dataset, one load at a time."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.destination import Destination
-from dlt.common.destination.client import DestinationClientConfiguration
-from dlt.common.destination.exceptions import (
-    DestinationTransientException,
-    SqlClientNotAvailable,
-    UnknownDestinationModule,
-)
-from dlt.common.exceptions import MissingDependencyException
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 from sqlglot import exp
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
-from sources.intercom.errors import IntercomError
-
+from .faults import explained
+from .location import location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
-from .outcome import AnotherLoad, DestinationFailed, RunStopped, UsageError
-
-logger = logging.getLogger("intercom_calls")
-
-# Another program's lock on a DuckDB file, in DuckDB's words.
-_FILE_IS_LOCKED = "Could not set lock on file"
-# What to do about a fault, by its words (DuckDB's, or the system's).
-_MENDS = {
-    "Permission denied": "whoever runs this needs the right to read and write there",
-    "Read-only file system": "name a place that can be written",
-    "No space left on device": "make room",
-    "database file with version number": "the database was written by another version of DuckDB: install that "
-    "(pip install --upgrade duckdb), or name another file in DESTINATION__DUCKDB__CREDENTIALS",
-}
-
-T = TypeVar("T")
+from .outcome import AnotherLoad, DestinationFailed
 
 
 class Target:
@@ -68,20 +42,14 @@ class Target:
         with explained(destination):
             factory = Destination.from_reference(destination)
             assert factory is not None
-            config = factory.configuration(factory.spec(), accept_partial=True)
-            place = _data_location(config) or destination
-            is_file = factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:"
-            if is_file:  # dlt does so for a relative one, but not before there is a pipeline
-                place = str(Path(dlt.current.run_context().local_dir, place).resolve())
-            query = getattr(config.credentials, "query", None) or ""
-            digest = hashlib.sha256(f"{place} {query} {dataset}".encode()).hexdigest()[:12]
+            location = location_of(factory)
             # says what is missing, driver or configuration
             dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client  # noqa: B018
         self._factory = factory
-        self._name = f"intercom_calls_{factory.destination_name}_{digest}"
-        self.file = Path(place) if is_file else None
+        self._name = pipeline_name(location, dataset)
+        self.file = location.file
         self._database_lock: PostgresLock | None = None
-        self.location = str(self.file) if self.file else f"{destination} at {place}"
+        self.location = location.shown
 
     @cached_property
     def pipeline(self) -> dlt.Pipeline:
@@ -228,91 +196,3 @@ def _loaded(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[str]:
                 return [load_id for (load_id,) in cursor.fetchall()]
     except (DatabaseUndefinedRelation, SqlClientNotAvailable):
         return []
-
-
-def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
-    """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
-
-    def tell_once(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if error is not None and state.attempt_number == 1:
-            fields = {"event": "wait", "for": "destination"}
-            logger.warning("%s; trying again for up to %g s", _innermost(error), seconds, extra={"fields": fields})
-
-    return Retrying(
-        retry=retry_if_exception(when),
-        wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_before_delay(seconds),
-        before_sleep=tell_once,
-        reraise=True,
-    )(action)
-
-
-def is_locked_file(error: BaseException) -> bool:
-    """Whether another program holds the DuckDB file."""
-    return any(_FILE_IS_LOCKED in str(cause) for cause in _causes(error))
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether the destination may be back in a while; a right that lacks is not waited for."""
-    if any("permission denied" in str(cause).lower() for cause in _causes(error)):
-        return False
-    # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
-    return any(
-        isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
-        for cause in _causes(error)
-    )
-
-
-@contextmanager
-def explained(destination: str) -> Iterator[None]:
-    """Turn dlt's exceptions into one line each: what is wrong, where, the mend."""
-    try:
-        yield
-    except UnknownDestinationModule:
-        raise UsageError(
-            f"--destination {destination} is no destination of dlt; try duckdb, postgres, snowflake, bigquery, "
-            "clickhouse, redshift or databricks"
-        ) from None
-    except MissingDependencyException as error:
-        raise UsageError(
-            f"--destination {destination} needs a driver that is not installed ({', '.join(error.dependencies)}); "
-            f"pip install 'dlt[{destination}]'"
-        ) from None
-    except ConfigFieldMissingException as error:
-        variable = f"DESTINATION__{destination}__{error.fields[0]}".upper()
-        raise UsageError(
-            f"--destination {destination} is not configured: {', '.join(error.fields)} missing; set "
-            f"[destination.{destination}] in .dlt/secrets.toml, or {variable}"
-        ) from None
-    except ConfigurationException as error:
-        raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
-    except (RunStopped, Taken, IntercomError):
-        raise
-    except Exception as error:
-        told = _innermost(error)
-        mends = [mend for words, mend in _MENDS.items() if words in told]
-        raise DestinationFailed("; ".join((f"{destination}: {told}", *mends))) from error
-
-
-def _data_location(config: DestinationClientConfiguration) -> str | None:
-    try:
-        return config.data_location()
-    except ConfigurationException:  # said better where the whole configuration is resolved
-        return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
-
-
-def _innermost(error: BaseException) -> str:
-    *_, cause = _causes(error)
-    return _one_line(cause)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:600] or type(error).__name__

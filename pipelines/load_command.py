@@ -18,10 +18,10 @@ from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
 from . import project
+from .chunked_run import Run
 from .dataset import Dataset
 from .destination import Target
 from .interruption import Interruption
-from .load import Run
 from .outcome import ExitCode, Summary, UsageError
 from .progress import watcher
 from .request import LoadRequest

@@ -24,7 +24,8 @@ from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
 from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
 
-from .destination import Target, explained, is_locked_file, may_pass, persevere
+from .destination import Target
+from .faults import explained, is_locked_file, may_pass, persevere
 from .guard import Guard
 from .interruption import Interruption
 from .outcome import ExitCode, Summary, exit_code_of
