@@ -13,12 +13,12 @@ CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint audit pictures format lock clean anew
+.PHONY: help setup demo test test-long lint audit pictures format lock clean anew
 
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and PostgreSQL
 
@@ -26,7 +26,10 @@ demo: $(VENV)/runtime ## loads sample calls from a local stand-in of the API int
 	@$(BIN)/intercom-calls demo
 
 test: $(VENV)/dev ## passes the tests; ARGS='-k words': those; CI=1: and branch coverage
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS) $(if $(CI),--cov)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long' $(ARGS) $(if $(CI),--cov)
+
+test-long: $(VENV)/dev ## passes the long tests: kills, many examples, minutes of waiting
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m long $(ARGS)
 
 lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)
