@@ -8,7 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from sources.intercom.tables import merged
+from sources.intercom.tables import columns_of, merged
 
 from .outcome import Summary
 
@@ -32,4 +32,5 @@ LOAD_RUNS = pa.schema(
 def load_runs_resource(summary: Summary, finished_at: datetime | None) -> DltResource:
     """The run's row as it stands; `finished_at` is None while the run goes on."""
     row = {**summary.as_json(), "started_at": summary.started_at, "finished_at": finished_at}
-    return merged([pa.RecordBatch.from_pylist([row], schema=LOAD_RUNS)], "load_runs", LOAD_RUNS, key="run_id")
+    batch = pa.RecordBatch.from_pylist([row], schema=LOAD_RUNS)
+    return merged([batch], "load_runs", columns_of(LOAD_RUNS), key="run_id")

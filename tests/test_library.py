@@ -171,7 +171,7 @@ def refused(action):
         mine = [cause for cause in causes(error) if type(cause).__module__ == "sources.intercom.errors"]
         return [type(mine[0]).__name__, getattr(mine[0], "status", None), str(mine[0])]
 print(json.dumps([
-    refused(lambda: intercom(ids=["a b"])),
+    refused(lambda: pipeline("refused").run(intercom(ids=["a b"]))),
     refused(lambda: intercom(ids=["1"], refresh="some")),
     refused(lambda: pipeline("refused").run(intercom(ids=["1"]))),
     refused(lambda: pipeline("refused").run(intercom(ids=["1"], access_token="another"))),
@@ -190,20 +190,20 @@ print(json.dumps([
     assert found[4] == 1
 
 
-def test_without_a_token_nothing_is_requested(own: Project, api: Sandbox) -> None:
+def test_without_a_token_dlt_says_where_it_looked_and_nothing_is_requested(own: Project, api: Sandbox) -> None:
     del own.env["SOURCES__INTERCOM__ACCESS_TOKEN"]
-    found = run(
-        own,
-        """
+    script = """
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
 try:
     pipeline("nothing").run(intercom(ids=["1"]))
-except Exception as error:
-    print(json.dumps([str(cause) for cause in causes(error) if isinstance(cause, ConfigurationError)]))
-""",
-    )
-    assert len(found) == 1
-    assert "no access token" in found[0]
+    print(json.dumps("ran"))
+except ConfigFieldMissingException as error:
+    print(json.dumps(str(error)))
+"""
+    assert "SOURCES__INTERCOM__ACCESS_TOKEN" in run(own, script)
     assert api.stats()["requests"] == 0
+    assert run(own, script, INTERCOM_ACCESS_TOKEN=api.token) == "ran"
+    assert api.stats()["requests"] == 1
 
 
 def test_a_destination_without_sql_gets_the_calls_too(own: Project, api: Sandbox) -> None:

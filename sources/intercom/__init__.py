@@ -7,42 +7,53 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.pipeline import PipelineContext
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
-from .fetch import Chunk, Fetch, Strategy
-from .ids import read_ids
-from .plan import Plan, Refresh
-from .reconcile import reconcile
-from .settings import Settings, resolve_settings
-from .tables import Item, call_errors_resource, calls_item, calls_resource, errors_batch
+from .extract import Extraction, ItemFormat
+from .fetch import Strategy
+from .plan import Refresh
+from .settings import SourceArguments, resolve_source_settings
+from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE
 
 __all__ = ["ApiUnreachable", "BadIds", "ConfigurationError", "IntercomError", "TokenRefused", "intercom"]
 
 
-@dlt.source(name="intercom", section="intercom")
+@dlt.source(name="intercom", section="intercom", spec=SourceArguments)
 def intercom(
-    ids: Iterable[str | int],
+    ids: Any,
     refresh: Refresh = "all",
-    workers: int | None = None,
     strategy: Strategy = "auto",
-    access_token: TSecretStrValue | None = None,  # as text alone dlt would write it into the pipeline's trace
+    workers: int | None = None,
+    share: float = 1.0,
+    id_column: str | None = None,
+    bad_ids: Literal["refuse", "skip"] = "refuse",
+    item_format: ItemFormat = "arrow",
+    access_token: TSecretStrValue = dlt.secrets.value,
+    region: str | None = dlt.config.value,
+    base_url: str | None = dlt.config.value,
+    api_version: str | None = dlt.config.value,
 ) -> tuple[DltResource, ...]:
-    """Fetch each call once and hand it to dlt as Arrow batches.
+    """Fetch each call once and hand it to dlt.
 
     Args:
-        ids: call ids; trimmed, checked and united before anything is requested.
+        ids: call ids; read, checked and united when dlt extracts, before anything is requested.
         refresh: `all` asks for every id, `new` for those without a row in `calls`, `open` for those that may
             still change; what is loaded already is asked of the running pipeline's destination.
-        workers: the most requests in flight; None lets the measured latency decide.
         strategy: `by-id`; `sweep`: pages of calls first, and by id what they lack; `auto`: as is cheaper.
-        access_token: where it does not come from dlt's configuration.
+        workers: the most requests in flight; None lets the measured latency decide.
+        share: how much of each of the API's rate windows to use, 0 < share <= 1.
+        id_column: the column with the ids, where `ids` are rows or a frame of several columns.
+        bad_ids: `refuse`: an id that can't be one ends the run before any request; `skip`: it is left out.
+        item_format: `arrow`: tables of about a thousand rows; `object`: dicts, at a multiple of the CPU and memory.
+        access_token: by default `access_token` of the source's section, else INTERCOM_ACCESS_TOKEN.
+        region: `us`, `eu` or `au`; by default the section's, else `us`.
+        base_url: overrides the region; by default the section's.
+        api_version: sent as `Intercom-Version`; by default the section's, else 2.14.
 
     Yields:
         `calls`, one row a call, and `call_errors`, one row an id that could not be loaded (missing ones too). A call
@@ -52,62 +63,32 @@ def intercom(
         BadIds, ConfigurationError: before anything is requested.
         TokenRefused, ApiUnreachable: while extracting; dlt wraps them in `PipelineStepFailed`.
     """
-    listed = read_ids(ids, [])
-    settings = resolve_settings(access_token)
-    answers = _Answers(Plan(listed.ids, refresh, settings.settle_hours), settings, workers, strategy)
-    answers.calls = calls_resource(answers.of("calls"))
-    # all chunks are one package here: of a call that a sweep saw twice the newest version counts
-    answers.calls.apply_hints(columns={"updated_at": {"dedup_sort": "desc"}})
-    answers.call_errors = call_errors_resource(answers.of("call_errors"))
-    return answers.calls, answers.call_errors
-
-
-_EMPTY: dict[str, Item] = {"calls": calls_item([]), "call_errors": errors_batch([])}
-
-
-class _Answers:
-    """One fetch behind two resources: whichever dlt asks first pulls the next chunk for both."""
-
-    calls: DltResource
-    call_errors: DltResource
-
-    def __init__(self, plan: Plan, settings: Settings, workers: int | None, strategy: Strategy) -> None:
-        self._plan = plan
-        self._settings = settings
-        self._workers = workers
-        self._strategy = strategy
-        self._chunks: Iterator[Chunk] | None = None
-        self._waiting: dict[str, list[Item]] = {"calls": [], "call_errors": []}
-
-    def of(self, table: str) -> Iterator[Item]:
-        """The rows of one table, as they come."""
-        came = False
-        while True:
-            for item in self._drain(table):
-                came = True
-                yield item
-            self._chunks = self._chunks or self._fetch()
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                if not came:  # so that the table and all its columns are there from the first load on
-                    yield _EMPTY[table]
-                return
-            reconciled = reconcile(chunk, self._plan)
-            calls = [*reconciled.calls, *reconciled.newer]
-            if self.calls.selected and calls:
-                self._waiting["calls"].append(calls_item(calls))
-            if self.call_errors.selected and reconciled.errors:
-                self._waiting["call_errors"].append(errors_batch(reconciled.errors))
-
-    def _drain(self, table: str) -> Iterator[Item]:
-        while self._waiting[table]:
-            yield self._waiting[table].pop(0)
-
-    def _fetch(self) -> Iterator[Chunk]:
-        if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
-            self._plan.ask(dlt.current.pipeline())
-        ids = self._plan.call_ids()
-        with Fetch(ids, self._settings, workers=self._workers, strategy=self._strategy) as fetch:
-            yield from fetch.chunks()
-            if fetch.failure is not None:
-                raise fetch.failure
+    extraction = Extraction(
+        ids,
+        resolve_source_settings(access_token=access_token, region=region, base_url=base_url, api_version=api_version),
+        id_column=id_column,
+        bad_ids=bad_ids,
+        refresh=refresh,
+        strategy=strategy,
+        workers=workers,
+        share=share,
+        item_format=item_format,
+    )
+    calls = dlt.resource(
+        extraction.of("calls"),
+        name="calls",
+        primary_key="id",
+        write_disposition=MERGE,
+        # all chunks are one package here: of a call that a sweep saw twice the newest version counts
+        columns={**CALLS_COLUMNS, "updated_at": {**CALLS_COLUMNS["updated_at"], "dedup_sort": "desc"}},
+        schema_contract=CONTRACT,
+    )
+    call_errors = dlt.resource(
+        extraction.of("call_errors"),
+        name="call_errors",
+        primary_key="call_id",
+        write_disposition=MERGE,
+        columns=CALL_ERRORS_COLUMNS,
+        schema_contract=CONTRACT,
+    )
+    return calls, call_errors

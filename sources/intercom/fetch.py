@@ -173,13 +173,7 @@ class Fetch:
     def take(self) -> Chunk:
         """Wait for a full chunk, or the last one, and take it; the first is closed in time even if nothing came."""
         with self._collected:
-            self._taken = 0  # asking for more says that the last chunk is loaded
-            self._wake()
-            while not (self._finished or self._size >= self._chunk_size):
-                wait_seconds = self._taken_at + self._due_seconds - time.monotonic()
-                if wait_seconds <= 0:
-                    break
-                self._collected.wait(min(wait_seconds, 1.0))
+            self.is_ready()
             self._close_batch()
             chunk, newer = Chunk(self._batches, self._errors, self._finished), self._newer
             self._taken, self._taken_at, self._is_first = self._size, time.monotonic(), False
@@ -187,6 +181,22 @@ class Fetch:
         if newer:
             chunk.update(newer)
         return chunk
+
+    def is_ready(self, within_seconds: float = float("inf")) -> bool:
+        """Wait until `take` need not wait, at most so long; asking for more says that the last chunk is loaded."""
+        ends_at = time.monotonic() + within_seconds
+        with self._collected:
+            self._taken = 0
+            self._wake()
+            while not (self._finished or self._size >= self._chunk_size):
+                now = time.monotonic()
+                wait_seconds = self._taken_at + self._due_seconds - now
+                if wait_seconds <= 0:
+                    break
+                if now >= ends_at:
+                    return False
+                self._collected.wait(min(wait_seconds, ends_at - now, 1.0))
+        return True
 
     @property
     def _due_seconds(self) -> float:

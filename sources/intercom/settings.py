@@ -60,18 +60,51 @@ class Settings(BaseConfiguration):
         return self.access_token
 
 
-def resolve_settings(access_token: str | None = None) -> Settings:
-    """Find the settings by dlt's rules and check them.
+@configspec
+class SourceArguments(BaseConfiguration):
+    """The arguments of the source that dlt fills from the source's own section, where they are not given."""
 
-    Args:
-        access_token: the token, where the caller has it already.
+    access_token: TSecretStrValue = None  # type: ignore[assignment]  # required: None is dlt's word for that
+    region: str | None = None
+    base_url: str | None = None
+    api_version: str | None = None
+    refresh: str = "all"
+    strategy: str = "auto"
+    workers: int | None = None
+    share: float = 1.0
+    id_column: str | None = None
+    bad_ids: str = "refuse"
+    item_format: str = "arrow"
+
+    def on_partial(self) -> None:
+        """Called by dlt where it found no token."""
+        token = os.environ.get("INTERCOM_ACCESS_TOKEN")
+        if token and not self.access_token:
+            self.access_token = token
+            self.resolve()
+
+
+def resolve_settings() -> Settings:
+    """Find the settings of `[sources.intercom]` by dlt's rules and check them.
 
     Raises:
         ConfigurationError: a value is missing or can't be; names the setting and the mend.
     """
-    explicit = {"access_token": access_token} if access_token else None
+    return _resolve(SECTIONS, {})
+
+
+def resolve_source_settings(**given: str | None) -> Settings:
+    """Find the settings of the source that is being made, in its own section; what is given comes first.
+
+    Raises:
+        ConfigurationError: as `resolve_settings`.
+    """
+    return _resolve((), {name: value for name, value in given.items() if value is not None})
+
+
+def _resolve(sections: tuple[str, ...], given: dict[str, str]) -> Settings:
     try:
-        settings = resolve_configuration(Settings(), sections=SECTIONS, explicit_value=explicit)
+        settings = resolve_configuration(Settings(), sections=sections, explicit_value=given or None)
     except ConfigValueCannotBeCoercedException as error:
         value = "its value" if error.field_name == "access_token" else repr(error.field_value)
         kind = "a number" if error.hint is float else "text"

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import dlt
 import pyarrow as pa
-from dlt.common.schema.typing import TColumnSchema
+from dlt.common.schema.typing import TColumnSchema, TSchemaContract, TTableSchemaColumns, TWriteDispositionConfig
 from dlt.extract import DltResource
 
 from .calls import SCHEMA as CALLS
+
+LOAD_ID = "_dlt_load_id"
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -34,6 +36,9 @@ _ERROR_TYPES: dict[str, pa.DataType] = {
     "_resolved": pa.bool_(),
 }
 CALL_ERRORS = pa.schema([pa.field(name, kind, nullable=name != "call_id") for name, kind in _ERROR_TYPES.items()])
+
+MERGE: TWriteDispositionConfig = {"disposition": "merge", "strategy": "delete-insert"}
+CONTRACT: TSchemaContract = {"tables": "evolve", "columns": "evolve", "data_type": "freeze"}
 
 Item: TypeAlias = pa.Table | pa.RecordBatch
 # dlt reads a list anew when an extraction is tried again; an iterator it reads once
@@ -74,18 +79,28 @@ class ErrorRow(NamedTuple):
 
 def calls_resource(items: Items) -> DltResource:
     """The table `calls`, one row a call."""
-    return merged(items, "calls", CALLS, key="id", hints={"extra": {"data_type": "json"}})
+    return merged(items, "calls", CALLS_COLUMNS, key="id")
 
 
 def call_errors_resource(items: Items) -> DltResource:
     """The table `call_errors`: ids that could not be loaded, and why; missing ones (404) too."""
-    hints: dict[str, TColumnSchema] = {"_resolved": {"hard_delete": True}}
-    return merged(items, "call_errors", CALL_ERRORS, key="call_id", hints=hints)
+    return merged(items, "call_errors", CALL_ERRORS_COLUMNS, key="call_id")
 
 
 def calls_item(batches: Sequence[pa.RecordBatch]) -> pa.Table:
     """Batches of calls as one item: dlt works out the table's schema anew for each, at half a thousand rows' cost."""
     return pa.Table.from_batches(batches, CALLS)
+
+
+def with_load_id(item: Item, load_id: str | None) -> pa.Table:
+    """The item with the load package that it goes in, so that its rows join dlt's `_dlt_loads`.
+
+    dlt fills the column in Arrow data only where `[normalize.parquet_normalizer] add_dlt_load_id` is set; then it
+    replaces this one.
+    """
+    table = pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
+    load_ids = pa.repeat(pa.scalar(load_id, pa.string()), table.num_rows)
+    return table.append_column(pa.field(LOAD_ID, pa.string()), load_ids)
 
 
 def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
@@ -95,16 +110,9 @@ def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=CALL_ERRORS)
 
 
-def merged(
-    items: Items,
-    name: str,
-    schema: pa.Schema,
-    *,
-    key: str,
-    hints: dict[str, TColumnSchema] | None = None,
-) -> DltResource:
-    """Arrow data of `schema` as a resource that is merged on `key`, every column declared."""
-    columns: dict[str, TColumnSchema] = {
+def columns_of(schema: pa.Schema, hints: dict[str, TColumnSchema] | None = None) -> TTableSchemaColumns:
+    """Arrow's columns as dlt's, each with its type, and the load package's after them."""
+    columns: TTableSchemaColumns = {
         field.name: {
             "name": field.name,
             "data_type": _DLT_TYPES[field.type],
@@ -113,14 +121,16 @@ def merged(
         }
         for field in schema
     }
-    # Whether dlt fills it is a setting (`add_dlt_load_id`), off by default for Arrow; a load without it must fit into
-    # the tables of one with it.
-    columns["_dlt_load_id"] = {"name": "_dlt_load_id", "data_type": "text", "nullable": True}
+    columns[LOAD_ID] = {"name": LOAD_ID, "data_type": "text", "nullable": True}
+    return columns
+
+
+def merged(items: Items, name: str, columns: TTableSchemaColumns, *, key: str) -> DltResource:
+    """Arrow data as a resource that is merged on `key`."""
     return dlt.resource(
-        items,
-        name=name,
-        primary_key=key,
-        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns=columns,
-        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+        items, name=name, primary_key=key, write_disposition=MERGE, columns=columns, schema_contract=CONTRACT
     )
+
+
+CALLS_COLUMNS = columns_of(CALLS, {"extra": {"data_type": "json"}})
+CALL_ERRORS_COLUMNS = columns_of(CALL_ERRORS, {"_resolved": {"hard_delete": True}})

@@ -1,0 +1,241 @@
+"""How the resources get their rows: one fetch an extraction, shared by `calls` and `call_errors`."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args
+
+import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract.exceptions import CurrentSourceNotAvailable
+from dlt.extract.source import DltSource
+
+from .errors import ConfigurationError
+from .fetch import Fetch, Strategy
+from .given_ids import read_given_ids
+from .ids import IdList
+from .plan import Plan, Refresh
+from .reconcile import reconcile
+from .settings import Settings
+from .tables import Item, calls_item, errors_batch, with_load_id
+
+ItemFormat = Literal["arrow", "object"]
+Rows = Item | list[dict[str, Any]] | None
+
+# Rows an item, about; also what `add_limit` counts by.
+ITEM_ROWS = 1_000
+# How long dlt waits for rows before it looks at its other resources, and at signals.
+_TURN_SECONDS = 0.5
+
+
+class Extraction:
+    """Fetches calls for the resources of one source object, anew each time that dlt extracts it.
+
+    Args:
+        ids, id_column, bad_ids: as `read_given_ids` takes them; read when dlt extracts.
+        item_format: `arrow`: tables of about a thousand rows; `object`: lists of as many dicts.
+        share: how much of each of the API's rate windows to use, 0 < share <= 1.
+
+    Raises:
+        ConfigurationError: an argument is not one of its values.
+    """
+
+    def __init__(
+        self,
+        ids: Any,
+        settings: Settings,
+        *,
+        id_column: str | None,
+        bad_ids: Literal["refuse", "skip"],
+        refresh: Refresh,
+        strategy: Strategy,
+        workers: int | None,
+        share: float,
+        item_format: ItemFormat,
+    ) -> None:
+        _one_of("refresh", refresh, Refresh)
+        _one_of("strategy", strategy, Strategy)
+        _one_of("bad_ids", bad_ids, Literal["refuse", "skip"])
+        _one_of("item_format", item_format, ItemFormat)
+        if not 0 < share <= 1:
+            raise ConfigurationError(f"share = {share!r} must be a number above 0 and at most 1")
+        if workers is not None and workers < 1:
+            raise ConfigurationError(f"workers = {workers!r} must be 1 or more")
+        self.ids = ids
+        self._id_column = id_column
+        self._bad_ids = bad_ids
+        self._listed: IdList | None = None
+        self._settings = settings
+        self._refresh = refresh
+        self._strategy = strategy
+        self._workers = workers
+        self._share = share
+        self._item_format = item_format
+        self._run: _Run | None = None
+        self._starting = threading.Lock()
+
+    def of(self, table: str) -> Callable[[], Iterator[Rows]]:
+        """The generator function of one table's resource."""
+
+        def rows() -> Iterator[Rows]:
+            run = self._join(table)
+            try:
+                yield from run.rows(table)
+            finally:
+                run.leave(table)
+
+        rows.__name__ = rows.__qualname__ = table
+        rows.table = table  # type: ignore[attr-defined]
+        return rows
+
+    def _join(self, table: str) -> _Run:
+        """The extraction that is going on, where `table` has no part in it yet; else a new one."""
+        source, load_id = _current_source(), _load_id()
+        with self._starting:
+            run = self._run
+            if run is None or run.source is not source or run.load_id != load_id or table in run.joined:
+                run = self._run = _Run(self, source, load_id)
+            run.joined.add(table)
+        return run
+
+    def plan(self) -> Plan:
+        """What is to be fetched, by what the running pipeline's destination holds."""
+        plan = Plan(self._read_ids().ids, self._refresh, self._settings.settle_hours)
+        if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
+            plan.ask(dlt.current.pipeline())
+        return plan
+
+    def _read_ids(self) -> IdList:
+        """The ids, read anew where they can be: an iterator gives them once, and dlt may extract a source again."""
+        listed = self._listed or read_given_ids(self.ids, self._id_column, self._bad_ids)
+        if isinstance(self.ids, Iterator):
+            self._listed = listed
+        return listed
+
+    def fetch(self, plan: Plan) -> Fetch:
+        """Fetch what is planned, in the background."""
+        return Fetch(
+            plan.call_ids(),
+            self._settings,
+            workers=self._workers,
+            share=self._share,
+            chunk_size=ITEM_ROWS,
+            strategy=self._strategy,
+        )
+
+    def item(self, item: Item, load_id: str | None) -> Rows:
+        """Arrow data as it is handed to dlt."""
+        if self._item_format == "object":
+            # without a row dlt makes the table all the same
+            return item.to_pylist() or dlt.mark.materialize_table_schema()
+        return with_load_id(item, load_id)
+
+
+class _Run:
+    """One extraction: whichever table dlt asks for first pulls the next chunk for both.
+
+    With `parallelize()` the tables are asked for in threads of their own.
+    """
+
+    def __init__(self, extraction: Extraction, source: DltSource | None, load_id: str | None) -> None:
+        self.source = source
+        self.load_id = load_id
+        self.joined: set[str] = set()
+        self._extraction = extraction
+        self._left: set[str] = set()
+        self._waiting: dict[str, deque[Rows]] = {table: deque() for table in _selected(source)}
+        self._fetch: Fetch | None = None
+        self._plan: Plan | None = None
+        self._came = False
+        self._over = False
+        self._lock = threading.RLock()
+
+    def rows(self, table: str) -> Iterator[Rows]:
+        """The rows of one table as they come; None when dlt may look at its other resources."""
+        waiting = self._waiting.setdefault(table, deque())
+        while True:
+            with self._lock:
+                if not waiting and not self._over:
+                    self._pull()
+                item = waiting.popleft() if waiting else None
+                if item is None and self._over:
+                    return
+            yield item
+
+    def leave(self, table: str) -> None:
+        """End a table's part, whoever ends it; the fetch ends with the last one, and with `calls`."""
+        with self._lock:
+            self._left.add(table)
+            self._waiting.pop(table, None)
+            if table == "calls":  # limited: nobody wants to have the rest requested
+                self._over = True
+            if self._over or not self.joined - self._left:
+                self._close()
+
+    def _pull(self) -> None:
+        """Take the next chunk, if there is one soon."""
+        if self._fetch is None:
+            self._plan = self._extraction.plan()
+            self._fetch = self._extraction.fetch(self._plan)
+            self._fetch.__enter__()
+        if not self._fetch.is_ready(_TURN_SECONDS):
+            return
+        chunk = self._fetch.take()
+        assert self._plan is not None
+        reconciled = reconcile(chunk, self._plan)
+        rows: dict[str, Item] = {
+            "calls": calls_item([*reconciled.calls, *reconciled.newer]),
+            "call_errors": errors_batch(reconciled.errors),
+        }
+        # Each chunk gives each table an item, if an empty one: the table and all its columns are there from the first
+        # load on, and a limit of n items ends after n chunks.
+        if not (chunk.is_last and self._came and not any(item.num_rows for item in rows.values())):
+            for table, waiting in self._waiting.items():
+                waiting.append(self._extraction.item(rows[table], self.load_id))
+        self._came = True
+        if chunk.is_last:
+            failure = self._fetch.failure
+            self._over = True
+            self._close()
+            if failure is not None:
+                raise failure
+
+    def _close(self) -> None:
+        if self._fetch is not None:
+            self._fetch.__exit__(None, None, None)
+        self._fetch = self._plan = None
+        if not self._over:  # `call_errors` was closed before `calls` began, which then begins anew
+            for waiting in self._waiting.values():
+                waiting.clear()
+
+
+def _one_of(name: str, value: object, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise ConfigurationError(f"{name} = {value!r} is not one of {', '.join(get_args(kind))}")
+
+
+def _current_source() -> DltSource | None:
+    try:
+        return dlt.current.source()
+    except CurrentSourceNotAvailable:
+        return None
+
+
+def _load_id() -> str | None:
+    """The load package that is being extracted; None where rows are only iterated."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return None
+
+
+def _selected(source: DltSource | None) -> set[str]:
+    """The tables that this extraction is to fill."""
+    if source is None:
+        return set()
+    tables = (getattr(resource._pipe.gen, "table", None) for resource in source.selected_resources.values())
+    return {table for table in tables if table}
