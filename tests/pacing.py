@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from email.utils import formatdate
 
-from sources.intercom.pace import Pace
+from sources.intercom.pace import Pace, Permit
 
 NOON = 1_790_000_000  # unix seconds at the monotonic time 0, where a window of ten seconds begins
 
@@ -19,20 +20,50 @@ def headers(remaining: object, *, limit: object = 100, reset: object = NOON + 10
     }
 
 
-def answer(pace: Pace, status: int, told: dict[str, str], now: float) -> None:
+class Paced(Pace):
+    """A pace that keeps the permits that are out.
+
+    Attributes:
+        out: those without an outcome yet, in the order of sending.
+    """
+
+    def __init__(self, share: float = 1.0) -> None:
+        super().__init__(share)
+        self.out: deque[Permit] = deque()
+
+    def take(self, now: float) -> Permit | None:
+        permit = super().take(now)
+        if permit is not None:
+            self.out.append(permit)
+        return permit
+
+
+def answer(pace: Paced, status: int, told: dict[str, str], now: float, *, newest: bool = False) -> None:
+    """Answer the oldest request that is out, or the newest."""
     # The wall clock is a day off throughout: nothing may rest on it while there is a Date.
-    pace.answered(status, told, now, NOON + now + 86_400)
+    permit = pace.out.pop() if newest else pace.out.popleft()
+    pace.answered(permit, status, told, now, NOON + now + 86_400)
 
 
-def opened(remaining: int, *, limit: int = 100, share: float = 1.0) -> Pace:
+def fail(pace: Paced, now: float) -> None:
+    """The oldest request that is out gets no answer."""
+    pace.failed(pace.out.popleft(), now)
+
+
+def give_back(pace: Paced, now: float) -> None:
+    """The oldest request that is out is never sent."""
+    pace.give_back(pace.out.popleft(), now)
+
+
+def opened(remaining: int, *, limit: int = 100, share: float = 1.0) -> Paced:
     """A budget whose first answer came at the time 0."""
-    pace = Pace(share)
+    pace = Paced(share)
     assert pace.take(0)
     answer(pace, 200, headers(remaining, limit=limit), 0)
     return pace
 
 
-def taken(pace: Pace, now: float) -> int:
+def taken(pace: Paced, now: float) -> int:
     """How many requests may go now, all of which then do."""
     count = 0
     while count < 10_000 and pace.take(now):

@@ -43,9 +43,9 @@ class Running:
         self.process.wait()
         self._project.keep(Result(137, os.pread(self._stdout.fileno(), 1_000_000, 0).decode(), self.said()))
 
-    def end(self) -> Result:
-        """Wait for its end; a process ended by a signal has the code a shell gives it."""
-        code = self.process.wait(timeout=90)
+    def end(self, *, seconds: float = 90) -> Result:
+        """Wait for its end, so long at most; a process ended by a signal has the code a shell gives it."""
+        code = self.process.wait(timeout=seconds)
         texts = []
         for file in (self._stdout, self._stderr):
             file.seek(0)

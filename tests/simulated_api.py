@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sources.intercom.budget import Clock, RateBudget
 from sources.intercom.concurrency import Concurrency
+from sources.intercom.pace import Permit
 
 SERVER_EPOCH = 1_790_000_000.0
 Headers = dict[str, str]
@@ -180,9 +181,9 @@ class Load:
         under_way: set[asyncio.Task[None]] = set()
         while self.time() < ends_at:
             asked_at = self.time()
-            await self.budget.acquire()
+            permit = await self.budget.acquire()
             self.longest_acquire_seconds = max(self.longest_acquire_seconds, self.time() - asked_at)
-            under_way.add(asyncio.create_task(self._get()))
+            under_way.add(asyncio.create_task(self._get(permit)))
             while len(under_way) >= self.concurrency.limit:
                 _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             under_way = {task for task in under_way if not task.done()}
@@ -190,16 +191,16 @@ class Load:
             await asyncio.wait(under_way)
         assert self.budget.in_flight == 0
 
-    async def _get(self) -> None:
+    async def _get(self, permit: Permit) -> None:
         sent_at = self.time()
         status = None
         try:
             answer = await self.api.get(self.name, self.latency_seconds)
         except ConnectionError:
-            self.budget.failed()
+            self.budget.failed(permit)
         else:
             status = answer.status
-            self.budget.answered(answer.status, answer.headers)
+            self.budget.answered(permit, answer.status, answer.headers)
         self.statuses[status or 0] += 1
         rate = self.budget.target_rate()
         self.concurrency.observe(self.time() - sent_at, status=status, target_rate=rate)

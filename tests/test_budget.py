@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.intercom.budget import RateBudget
-from sources.intercom.pace import Pace
 
-from .pacing import NOON, answer, headers, opened, taken
+from .pacing import NOON, Paced, answer, fail, give_back, headers, opened, taken
 
 
 @pytest.mark.parametrize("share", [0, -0.5, 1.01, float("nan")])
@@ -22,7 +21,7 @@ def test_a_share_out_of_range_is_refused(share: float) -> None:
 
 
 def test_before_the_first_answer_one_request_probes() -> None:
-    assert taken(Pace(1.0), 0) == 1
+    assert taken(Paced(), 0) == 1
 
 
 def test_what_is_in_flight_counts_against_what_remains() -> None:
@@ -105,6 +104,38 @@ def test_an_answer_from_before_the_probe_is_not_taken_for_the_probes() -> None:
     assert taken(pace, 11.0) == 1
 
 
+def test_the_probes_own_answer_is_known_however_many_hang_from_before_it() -> None:
+    """Answers are told apart by their permits: counting them would take it for one of those that hang."""
+    pace = Paced()
+    assert pace.take(0)
+    answer(pace, 200, {}, 0)
+    assert taken(pace, 0) == 10_000
+    answer(pace, 429, {}, 1, newest=True)
+    assert taken(pace, 1.5) == 0
+    assert taken(pace, 2) == 1
+    answer(pace, 200, {}, 2.1, newest=True)
+    assert taken(pace, 2.1) == 10_000
+
+
+def test_a_probe_that_was_answered_does_not_make_the_next_one_wait_longer() -> None:
+    """Only silence makes them rarer: here each is refused or fails, and then one hangs."""
+    pace, now = Paced(), 0.0
+    for status in (429, 503, 429, 503):
+        assert taken(pace, now) == 1
+        answer(pace, status, {}, now)
+        now += pace.wait_seconds(now)
+    assert [taken(pace, now + wait) for wait in (0, 1.9, 2)] == [1, 0, 1]
+
+
+def test_a_probe_that_is_lost_while_a_newer_one_is_under_way_is_not_followed_by_a_third() -> None:
+    pace = Paced()
+    assert [taken(pace, now) for now in (0, 2)] == [1, 1]
+    fail(pace, 2.1)
+    assert taken(pace, 2.2) == 0
+    answer(pace, 200, {}, 2.3)
+    assert taken(pace, 2.3) == 10_000
+
+
 def test_a_share_counts_our_own_requests_alone() -> None:
     pace = opened(remaining=99, share=0.3)
     assert taken(pace, 1) == 29
@@ -116,7 +147,7 @@ def test_a_request_without_an_answer_counts_as_used() -> None:
     pace = opened(remaining=10)
     assert taken(pace, 1) == 10
     for _ in range(10):
-        pace.failed(2)
+        fail(pace, 2)
     assert (pace.in_flight, taken(pace, 3)) == (0, 0)
 
 
@@ -124,7 +155,7 @@ def test_a_request_that_was_never_sent_does_not() -> None:
     pace = opened(remaining=10)
     assert taken(pace, 1) == 10
     for _ in range(10):
-        pace.give_back(2)
+        give_back(pace, 2)
     assert taken(pace, 3) == 10
 
 
@@ -142,9 +173,9 @@ def test_where_remaining_falls_faster_than_ours_each_request_is_taken_to_cost_mo
 
 
 def test_a_failed_probe_is_followed_by_another_at_once() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
-    pace.failed(1)
+    fail(pace, 1)
     assert taken(pace, 1) == 1
     answer(pace, 502, {}, 2)
     assert taken(pace, 2) == 1
@@ -153,7 +184,7 @@ def test_a_failed_probe_is_followed_by_another_at_once() -> None:
 
 
 def test_a_probe_without_an_answer_is_followed_by_others_ever_more_rarely() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert [taken(pace, now) for now in (0, 1.9, 2, 5.9, 6, 13.9, 14)] == [1, 0, 1, 0, 1, 0, 1]
 
 
@@ -169,7 +200,7 @@ def test_a_probe_without_an_answer_is_followed_by_others_ever_more_rarely() -> N
     ],
 )
 def test_a_429_is_waited_out_as_retry_after_asks_a_minute_at_most(retry_after: str, seconds: float) -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     date = formatdate(NOON + 1, usegmt=True)
     answer(pace, 429, {"Retry-After": retry_after, "Date": date}, 1)
@@ -192,7 +223,7 @@ def test_a_retry_after_before_the_windows_end_waits_for_the_end() -> None:
 
 
 def test_429s_that_tell_nothing_make_growing_pauses() -> None:
-    pace, now = Pace(1.0), 0.0
+    pace, now = Paced(), 0.0
     for shortest, longest in ((0.75, 1), (1.5, 2), (3, 4), (6, 8), (12, 16), (24, 32), (45, 60), (45, 60)):
         assert taken(pace, now) == 1
         answer(pace, 429, {}, now)
@@ -204,7 +235,7 @@ def test_429s_that_tell_nothing_make_growing_pauses() -> None:
 
 
 def test_many_429s_at_once_make_one_pause() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 200, {}, 0)
     for _ in range(50):
@@ -220,7 +251,7 @@ def test_many_429s_at_once_make_one_pause() -> None:
     [("101", 100), ("99999999", 100), ("-1", 0), ("-999", 0), ("12.7", 12), (" 5 ", 5)],
 )
 def test_a_remaining_out_of_range_is_taken_as_the_nearest_that_can_be(remaining: str, may_go: int) -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 200, headers(remaining), 0)
     # The one already counted in the window leaves 99 of 100.
@@ -229,7 +260,7 @@ def test_a_remaining_out_of_range_is_taken_as_the_nearest_that_can_be(remaining:
 
 @pytest.mark.parametrize("reset", [NOON - 3600, NOON + 3600, -1, "soon", "nan"])
 def test_a_reset_that_cant_be_true_makes_a_window_of_ten_seconds(reset: object) -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 429, headers(0, reset=reset), 0)
     assert 10 <= pace.wait_seconds(0) <= 10.5
@@ -239,7 +270,7 @@ def test_a_reset_that_cant_be_true_makes_a_window_of_ten_seconds(reset: object) 
 
 
 def test_what_cant_be_true_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     with caplog.at_level(logging.WARNING):
         for second in range(5):
             assert pace.take(second)
@@ -260,7 +291,7 @@ def test_headers_that_cease_are_forgotten_after_a_window() -> None:
 
 
 def test_the_rate_to_go_at_spends_the_share_in_six_tenths_of_a_window() -> None:
-    assert Pace(1.0).target_rate is None
+    assert Paced().target_rate is None
     assert opened(1665, limit=1666).target_rate == pytest.approx(277.67, abs=0.01)
     assert opened(1665, limit=1666, share=0.3).target_rate == pytest.approx(83.3, abs=0.01)
 
@@ -298,20 +329,20 @@ STEPS = st.lists(
 def test_whatever_comes_every_wait_is_bounded_and_nothing_is_miscounted(
     steps: list[tuple[str, int, dict[str, str], float, float]], share: float
 ) -> None:
-    pace, now, out = Pace(share), 0.0, 0
+    pace, now, out = Paced(share), 0.0, 0
     for step, status, told, seconds, wall_is_off_by in steps:
         if step == "take":
-            out += pace.take(now)
+            out += pace.take(now) is not None
         elif step == "wait":
             now += seconds
         elif out:
             out -= 1
             if step == "answer":
-                pace.answered(status, told, now, NOON + now + wall_is_off_by)
+                pace.answered(pace.out.popleft(), status, told, now, NOON + now + wall_is_off_by)
             elif step == "fail":
-                pace.failed(now)
+                fail(pace, now)
             else:
-                pace.give_back(now)
+                give_back(pace, now)
         assert pace.in_flight == out
         assert 0 <= pace.wait_seconds(now) <= 71
     for _ in range(3):  # after waiting as told, one may go

@@ -327,13 +327,13 @@ def test_whatever_the_answers_every_request_is_let_go_within_a_minute(
             nonlocal longest
             for answer in answers[first::workers]:
                 asked_at = load.time()
-                await load.budget.acquire()
+                permit = await load.budget.acquire()
                 longest = max(longest, load.time() - asked_at)
                 await asyncio.sleep(0.1)
                 if answer is None:
-                    load.budget.failed()
+                    load.budget.failed(permit)
                 else:
-                    load.budget.answered(*answer)
+                    load.budget.answered(permit, *answer)
 
         await asyncio.gather(*(work(number) for number in range(workers)))
         assert load.budget.in_flight == 0

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sources.intercom.pace import Pace
-
-from .pacing import NOON, answer, headers, opened, taken
+from .pacing import NOON, Paced, answer, fail, give_back, headers, opened, taken
 
 
-def probed_early(until: float, *, then: float) -> tuple[Pace, list[float]]:
+def probed_early(until: float, *, then: float) -> tuple[Paced, list[float]]:
     """A window of which the headers say that it ends at 10, while it goes on `until` later; and the waits meanwhile.
 
     The window after it ends at `then`.
@@ -40,21 +38,21 @@ def test_what_early_probes_teach_is_how_late_the_new_window_was_met_ten_seconds_
 
 
 def test_a_probe_that_is_never_sent_makes_way_for_another() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert taken(pace, 0) == 1
-    pace.give_back(1)
+    give_back(pace, 1)
     assert pace.in_flight == 0
     assert taken(pace, 1) == 1
 
 
 def test_probes_without_an_answer_are_a_minute_apart_at_most() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     sent = [now for now in range(300) if taken(pace, now)]
     assert sent == [0, 2, 6, 14, 30, 62, 122, 182, 242]
 
 
 def test_an_answer_makes_the_next_probe_patient_for_two_seconds_again() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert [taken(pace, now) for now in (0, 2, 6)] == [1, 1, 1]
     for _ in range(3):
         answer(pace, 200, headers(0, at=7), 7)
@@ -63,14 +61,14 @@ def test_an_answer_makes_the_next_probe_patient_for_two_seconds_again() -> None:
 
 @pytest.mark.parametrize(("status", "may_go"), [(404, 10_000), (200, 10_000), (499, 10_000), (500, 1), (503, 1)])
 def test_a_probe_that_tells_nothing_lets_the_rest_follow_unless_the_server_failed(status: int, may_go: int) -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert taken(pace, 0) == 1
     answer(pace, status, {}, 1)
     assert taken(pace, 1) == may_go
 
 
 def test_pauses_begin_anew_once_an_answer_came() -> None:
-    pace, now = Pace(1.0), 0.0
+    pace, now = Paced(), 0.0
     for _ in range(5):
         assert taken(pace, now) == 1
         answer(pace, 429, {}, now)
@@ -85,7 +83,7 @@ def test_pauses_begin_anew_once_an_answer_came() -> None:
 def test_loads_that_are_refused_together_do_not_pause_for_the_same_time() -> None:
     pauses = set()
     for _ in range(20):
-        pace = Pace(1.0)
+        pace = Paced()
         assert pace.take(0)
         answer(pace, 429, {}, 0)
         pauses.add(pace.wait_seconds(0))
@@ -97,7 +95,7 @@ def test_with_some_in_flight_a_turn_stops_nobody_for_half_a_window() -> None:
     for now, may_go in ((10.0, True), (14.9, True), (15.1, True)):
         pace = opened(remaining=50)
         assert pace.take(9.9)
-        assert pace.take(now) is may_go
+        assert bool(pace.take(now)) is may_go
     # the last was a probe: until it is answered nobody follows
     assert taken(pace, 15.2) == 0
     assert pace.probing
@@ -151,7 +149,7 @@ def test_what_is_waited_for_is_said() -> None:
     assert pace.take(1)
     answer(pace, 200, headers(89, limit=10_000), 1)
     assert pace.reason == "this load's share of the window (2 of 10,000 requests) is used"
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 429, {}, 0)
     assert pace.reason == "the API answered 429 (rate limit exceeded)"
@@ -159,8 +157,8 @@ def test_what_is_waited_for_is_said() -> None:
 
 
 def test_nothing_is_waited_for_where_a_request_may_go() -> None:
-    assert Pace(1.0).wait_seconds(5) == 0
-    pace = Pace(1.0)
+    assert Paced().wait_seconds(5) == 0
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 200, {}, 0)
     assert (pace.wait_seconds(1), pace.limit, pace.target_rate, pace.probing) == (0, None, None, False)
@@ -187,14 +185,14 @@ def test_a_late_429_of_a_past_window_holds_nobody_up_however_long_it_asks_to_wai
 def test_one_request_without_an_answer_counts_as_one() -> None:
     pace = opened(remaining=10)
     assert pace.take(1)
-    pace.failed(1)
+    fail(pace, 1)
     assert taken(pace, 1) == 9
     for _ in range(9):
         answer(pace, 200, {}, 2)  # as one without rate headers does
     assert taken(pace, 2) == 0
 
 
-def after_silence(pace: Pace, now: float) -> int:
+def after_silence(pace: Paced, now: float) -> int:
     """How many may go in a window of which a first answer, without headers, told nothing."""
     assert taken(pace, now) == 1
     answer(pace, 200, {}, now)
@@ -210,7 +208,7 @@ def test_a_window_of_which_nothing_is_told_is_taken_to_be_like_the_last_once_and
     assert taken(pace, 11) == 0
     assert after_silence(pace, 20.3) == 99
     for _ in range(99):
-        pace.failed(21)
+        fail(pace, 21)
     assert pace.limit == 100
     assert after_silence(pace, 31) == 10_000
     assert pace.limit is None
@@ -228,14 +226,14 @@ def test_the_share_of_a_window_that_was_assumed_and_is_told_then_is_kept() -> No
 
 
 def test_the_end_of_a_window_that_tells_none_is_one_length_after_its_beginning() -> None:
-    pace = Pace(1.0)
+    pace = Paced()
     assert pace.take(0)
     answer(pace, 200, headers(50, reset="?"), 0)
     assert pace.take(9.999)
     answer(pace, 200, headers(99, reset="?", at=9), 9.999)
     assert taken(pace, 9.999) == 50
     for _ in range(50):
-        pace.give_back(9.999)
+        give_back(pace, 9.999)
     assert pace.take(9.999)
     answer(pace, 200, headers(99, reset="?", at=10), 10.0)
     assert taken(pace, 10.0) == 99

@@ -19,6 +19,7 @@ from .budget import RateBudget
 from .calls import CallRow
 from .concurrency import Concurrency
 from .errors import ApiUnreachable
+from .pace import Permit
 from .pages import Page, PagesRefused, read_page
 from .retry import Fault, retry
 from .settings import Settings
@@ -166,11 +167,11 @@ class Asking:
 
     async def _attempt(self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T]) -> T:
         asked_at = time.monotonic()
-        await self._budget.acquire()
+        permit = await self._budget.acquire()
         sent_at = time.monotonic()
         self._counts.requests += 1
         try:
-            answer = await self._send(send)
+            answer = await self._send(send, permit)
             self._counts.rate_limited += answer.status == 429
             outcome = read(answer)
         except (BodyTooLarge, PagesRefused):
@@ -190,7 +191,7 @@ class Asking:
         self.faults_in_a_row = self._refusals_in_a_row = 0
         self._last_usable_at = time.monotonic()
 
-    async def _send(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _send(self, send: Callable[[], Awaitable[Answer]], permit: Permit) -> Answer:
         """One request, told to the budget and the concurrency however it ends."""
         sent_at = time.monotonic()
         status = None
@@ -205,9 +206,9 @@ class Asking:
             raise Fault(error.code, str(error)) from None
         finally:
             if status is None:
-                self._budget.failed()
+                self._budget.failed(permit)
             else:
-                self._budget.answered(status, headers)
+                self._budget.answered(permit, status, headers)
             self._concurrency.observe(time.monotonic() - sent_at, status=status, target_rate=self._budget.target_rate())
 
     def _count_retry(self, state: RetryCallState) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import NamedTuple
 
-from .pace import Pace
+from .pace import Pace, Permit
 
 
 class Clock(NamedTuple):
@@ -35,7 +35,7 @@ class Clock(NamedTuple):
 class RateBudget:
     """The budget of one run: every request waits in `acquire` first, every outcome is told to it.
 
-    All in one asyncio loop. For each `acquire` exactly one of `answered` and `failed` must follow.
+    All in one asyncio loop. For each permit exactly one of `answered` and `failed` must follow.
 
     Args:
         share: the part of each window's limit to use, above 0, at most 1.
@@ -52,7 +52,7 @@ class RateBudget:
         self.on_wait: Callable[[float, str], None] | None = None
         self._clock = clock or Clock()
         self._pace = Pace(share)
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[Permit]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._waits_told = 0
@@ -78,35 +78,40 @@ class RateBudget:
         """Requests a second that spend the window's share in comfortably less than it; None when unknown."""
         return self._pace.target_rate
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> Permit:
         """Wait until a request may be sent, in the order of asking; it then counts as in flight."""
-        if not self._waiters and self._pace.take(self._clock.monotonic()):
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._waiters and (permit := self._pace.take(self._clock.monotonic())) is not None:
+            return permit
+        waiter: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._grant()
         try:
-            await waiter
+            return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._pace.give_back(self._clock.monotonic())
+                self._pace.give_back(waiter.result(), self._clock.monotonic())
             self._grant()
             raise
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+    def acquire_regardless(self) -> Permit:
+        """Send a request whatever the budget says, past everyone who waits: for one that tells if the API is alive."""
+        return self._pace.take_regardless()
+
+    def answered(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
         """An answer came.
 
         Args:
+            permit: what `acquire` gave for the request.
             status: its HTTP status.
             headers: its headers, whose names are found in whatever case (or in Intercom's spelling).
         """
-        self._pace.answered(status, headers, self._clock.monotonic(), self._clock.wall())
+        self._pace.answered(permit, status, headers, self._clock.monotonic(), self._clock.wall())
         if self._waiters:
             self._grant()
 
-    def failed(self) -> None:
+    def failed(self, permit: Permit) -> None:
         """No answer came (a connection fault, a timeout)."""
-        self._pace.failed(self._clock.monotonic())
+        self._pace.failed(permit, self._clock.monotonic())
         if self._waiters:
             self._grant()
 
@@ -114,10 +119,13 @@ class RateBudget:
         """Let go whoever may, in order, and see to being called again when the next may."""
         now = self._clock.monotonic()
         waiters = self._waiters
-        while waiters and (waiters[0].done() or self._pace.take(now)):
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        while waiters:
+            if waiters[0].done():
+                waiters.popleft()
+                continue
+            if (permit := self._pace.take(now)) is None:
+                break
+            waiters.popleft().set_result(permit)
         if waiters:
             self._call_again(now)
         elif self._timer is not None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import NewType
 
 from .rate_headers import LONGEST_WAIT_SECONDS, HeaderReader
 
@@ -21,6 +22,10 @@ _CAUTION_BESIDE_OTHERS = 1.6
 _SPARE_BESIDE_OTHERS = 0.01
 _OTHERS_KEPT = 0.75
 _MOST_OTHERS_EXPECTED = 4.0
+
+
+# One request's leave to be sent: its number, from 1, in the order of sending.
+Permit = NewType("Permit", int)
 
 
 @dataclass(slots=True)
@@ -88,7 +93,7 @@ class _Window:
 class Pace:
     """The decisions of the budget, given the time; it never waits itself.
 
-    For each `take` that said yes exactly one of `answered`, `failed` and `give_back` must follow.
+    For each permit exactly one of `answered`, `failed` and `give_back` must follow.
 
     Attributes:
         in_flight: requests taken and not yet answered.
@@ -103,6 +108,7 @@ class Pace:
         self.waits = 0
         self.window_seconds = DEFAULT_WINDOW_SECONDS
         self._share = share
+        self._permits = 0
         self._reader = HeaderReader()
         self._window: _Window | None = None
         self._window_is_assumed = False
@@ -110,10 +116,10 @@ class Pace:
         self._margin_seconds = _FIRST_MARGIN_SECONDS
         self._must_probe = True
         self._probing = False
+        self._first_probe = self._newest_probe = 0  # while probing, each permit from the first on is a probe's
         self._probe_not_before = -inf
         self._probed_at = -inf
         self._probes_unanswered = 0
-        self._stragglers = 0  # answers still out from before the probe
         self._early_probes = 0
         self._pauses = 0
         self._is_paused = False
@@ -143,8 +149,8 @@ class Pace:
 
     # -- before a request --------------------------------------------------------------------------------
 
-    def take(self, now: float) -> bool:
-        """Whether a request may be sent now; if so it counts as in flight."""
+    def take(self, now: float) -> Permit | None:
+        """A permit if a request may be sent now, which then counts as in flight; else None."""
         if not self._must_probe:
             window, in_flight = self._window, self.in_flight
             # What a window had left says nothing about the next one, unless answers are about to tell.
@@ -152,11 +158,10 @@ class Pace:
                 (now < window.turns_at or (in_flight and now < window.turns_at + self.window_seconds / 2))
                 and window.covers(in_flight)
             ):
-                self.in_flight = in_flight + 1
-                return True
+                return self.take_regardless()
             not_before = window.turns_at + self._margin_seconds
             if now < not_before:
-                return False
+                return None
             self._probe_again(not_before)
         return self._take_probe(now)
 
@@ -173,23 +178,33 @@ class Pace:
         """Whether a probe's answer is all that is waited for."""
         return self._probing
 
-    def _take_probe(self, now: float) -> bool:
+    def take_regardless(self) -> Permit:
+        """A permit for a request that is to be sent whatever the budget says; it counts as in flight."""
+        self.in_flight += 1
+        self._permits += 1
+        return Permit(self._permits)
+
+    def _take_probe(self, now: float) -> Permit | None:
         if now < self._probe_not_before:
-            return False
+            return None
         # One that hangs must not hold up the rest: after a while another is sent.
         patience = min(LONGEST_WAIT_SECONDS, _PROBE_PATIENCE_SECONDS * 2**self._probes_unanswered)
         self._probes_unanswered = min(self._probes_unanswered + 1, 5)
-        self._probing, self._probed_at, self._probe_not_before = True, now, now + patience
-        self._stragglers = self.in_flight
-        self.in_flight += 1
-        return True
+        permit = self.take_regardless()
+        if not self._probing:
+            self._probing, self._first_probe = True, permit
+        self._newest_probe = permit
+        self._probed_at, self._probe_not_before = now, now + patience
+        return permit
 
     # -- after a request ---------------------------------------------------------------------------------
 
-    def answered(self, status: int, headers: Mapping[str, str], now: float, wall: float) -> None:
-        """An answer came: learn from it."""
+    def answered(self, permit: Permit, status: int, headers: Mapping[str, str], now: float, wall: float) -> None:
+        """The answer to the permit's request came: learn from it."""
         self.in_flight -= 1
-        is_probe = self._was_the_probe()
+        is_probe = self._is_probe(permit)
+        if is_probe:
+            self._probes_unanswered = 0
         remaining = self._reader.remaining(headers, now, wall)
         if remaining is None:
             is_current = True
@@ -200,26 +215,25 @@ class Pace:
         if status == 429 and is_current:
             self._refused(headers, is_told=remaining is not None, is_probe=is_probe, now=now)
 
-    def failed(self, now: float) -> None:
+    def failed(self, permit: Permit, now: float) -> None:
         """No answer came: the server may have counted the request, so it counts."""
         self.in_flight -= 1
         self._count_blindly()
-        if self._was_the_probe():
-            self._probe_again(now)
+        self._probe_is_lost(permit, now)
 
-    def give_back(self, now: float) -> None:
+    def give_back(self, permit: Permit, now: float) -> None:
         """The request was never sent."""
         self.in_flight -= 1
-        if self._was_the_probe():
-            self._probe_again(now)
+        self._probe_is_lost(permit, now)
 
-    def _was_the_probe(self) -> bool:
-        if not self._probing:
-            return False
-        if self._stragglers:
-            self._stragglers -= 1
-            return False
-        return True
+    def _is_probe(self, permit: Permit) -> bool:
+        """Whether the permit is one of those that are waited for; an earlier request's answer is not."""
+        return self._probing and permit >= self._first_probe
+
+    def _probe_is_lost(self, permit: Permit, now: float) -> None:
+        """Send another, unless a newer one is under way."""
+        if self._probing and permit == self._newest_probe:
+            self._probe_again(now)
 
     def _probe_again(self, not_before: float) -> None:
         self._must_probe, self._probing, self._probe_not_before = True, False, not_before
