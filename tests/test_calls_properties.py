@@ -44,14 +44,22 @@ def json_string(text: str) -> str:
 nasty = st.sampled_from(["\0", "\ud800", "\udfff", BACKSLASH, '"', "_", "u0000", r"\u0000", "\x85", "é", "😀"])
 texts = st.lists(nasty | st.characters(codec=None), max_size=4).map("".join)
 digits = st.text("0123456789", max_size=12)
+# Decimal's own limits are at 999999999999999999 and 1999999999999999997
+exponents = (
+    st.sampled_from(["", "", "", "e0", "E3", "e-2", "e+15", "e-400", "e99999", "e-9999", "e007", "e-00099999"])
+    | st.integers(-(10**20), 10**20).map("e{}".format)
+    | st.builds("{}{}".format, st.sampled_from(["e", "e-", "E+"]), st.integers(10**18 - 20, 10**18 + 20))
+    | st.builds("{}{}".format, st.sampled_from(["e", "e-"]), st.integers(2 * 10**18 - 20, 2 * 10**18 + 20))
+)
 numbers = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["", "-"]),
     st.integers(0, 10**25).map(str)
     | st.sampled_from(["0", "1700000000", "1700000000123", "253402300799", "253402300800", "9223372036854775807"]),
     st.just("") | digits.map(lambda fraction: f".{fraction}0"),
-    st.sampled_from(["", "", "", "e0", "E3", "e-2", "e+15", "e-400", "e99999", "e-9999", "e99999999999999999999"]),
+    exponents,
 )
+not_numbers = st.sampled_from(["NaN", "nan", "sNaN", "-nan", "Infinity", "inf", "-inf", "+Infinity", "1e", "e5", "--1"])
 two_digits = st.integers(0, 61).map("{:02}".format)
 iso_times = st.builds(
     "{:04}-{}{}{}:{}{}{}".format,
@@ -66,7 +74,7 @@ iso_times = st.builds(
 scalars = (
     numbers
     | texts.map(json_string)
-    | numbers.map(json_string)
+    | (numbers | numbers.map("+{}".format) | not_numbers).map(json_string)
     | iso_times.map(json_string)
     | st.sampled_from(["null", "true", "false", '""', '"2023-11-14"'])
 )
@@ -112,7 +120,7 @@ def exact(text: str) -> Fraction | None:
     mantissa, _, exponent = text.lower().partition("e")
     if Fraction(mantissa) == 0:
         return Fraction(0)
-    return Fraction(text) if len(exponent) < 6 else None
+    return Fraction(text) if len(exponent.lstrip("+-0")) < 5 else None
 
 
 def expected_text(value: Any) -> tuple[str | None, bool]:

@@ -9,7 +9,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from datetime import UTC, datetime, timedelta
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import MAX_PREC, Context, Decimal
 from typing import Any, Final, TypeAlias
 
 # A call nests two levels. The bound keeps every recursion over a parsed value within Python's own limit.
@@ -38,7 +38,9 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[][{}]', re.DOTALL)
 
 # Decimal rounds to 28 digits unless told otherwise.
-_EXACT: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_EXACT: Final = Context(prec=MAX_PREC)
+# A number with a larger exponent fits no column; near Decimal's own limits its arithmetic overflows.
+_LONGEST_EXPONENT: Final = 4
 
 # A reading is the column's value and whether it is the whole of what the API said: what is not belongs into
 # `extra` as well. (None, False) is a value that the column can't hold at all.
@@ -165,16 +167,16 @@ def read_seconds(value: Any) -> IntegerReading:
 
 
 def _decimal(text: str) -> Decimal | None:
-    """The exact value of a number's text; None for other text and for exponents of more than 18 digits."""
+    """The exact value of a number's text; None for other text and for exponents beyond ±9999."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    if not (match[1] + (match[2] or "")).strip("0"):  # zero has any exponent
+    whole, fraction, exponent = match[1], match[2] or "", match[3] or ""
+    if not (whole + fraction).strip("0"):  # zero has any exponent
         return Decimal(0)
-    try:
-        return Decimal(text)
-    except InvalidOperation:
+    if len(exponent.lstrip("+-0")) > _LONGEST_EXPONENT:
         return None
+    return Decimal(text)
 
 
 def _read_unix_time(text: str) -> IntegerReading:
