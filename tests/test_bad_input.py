@@ -205,7 +205,7 @@ def test_a_query_of_the_destination_changes_nothing_there(
     for query, cause in {
         "DELETE FROM intercom.calls RETURNING id": "read-only",
         "SELECT idd FROM intercom.calls": "idd",
-        "SELECT 1.5::float8": "is double, in which ids are not exact",
+        "SELECT 1.5::float8": "is double and holds 1.5, in which ids are not exact",
         "SET search_path = 'public'" if destination == "postgres" else "SELEC": "--ids-sql",
     }.items():
         result = project.load("--destination", destination, "--ids-sql", query)

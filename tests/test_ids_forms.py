@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,6 +149,24 @@ def test_whole_numbers_of_parquet_are_exact(kind: pa.DataType, tmp_path: Path) -
     pq.write_table(pa.table({"id": column}), tmp_path / "calls.parquet")
     found = read_ids([], [str(tmp_path / "calls.parquet")])
     assert found.ids.to_pylist() == WHOLE_NUMBERS
+    assert found.blank == 1
+
+
+LARGEST_EXACT: dict[pa.DataType, int] = {pa.float16(): 2**11 - 1, pa.float32(): 2**24 - 1, pa.float64(): 2**53 - 1}
+
+
+@pytest.mark.parametrize("kind", [*LARGEST_EXACT, pa.decimal128(38, 2)], ids=str)
+def test_floats_and_decimals_that_are_whole_and_exact_are_integers(kind: pa.DataType, tmp_path: Path) -> None:
+    """What one empty cell makes of a column of integers."""
+    largest = LARGEST_EXACT.get(kind, 10**36 - 1)
+    column = (
+        pa.array([Decimal(largest), Decimal(7), None], kind)
+        if pa.types.is_decimal(kind)
+        else (pa.array([float(largest), 7.0, float("nan")]).cast(kind))
+    )
+    pq.write_table(pa.table({"id": column}), tmp_path / "calls.parquet")
+    found = read_ids([], [str(tmp_path / "calls.parquet")])
+    assert found.ids.to_pylist() == [str(largest), "7"]
     assert found.blank == 1
 
 

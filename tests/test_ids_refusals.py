@@ -8,6 +8,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,11 @@ REFUSED: list[tuple[str, bytes, list[str]]] = [
     ("empty.parquet", b"", ["looks like an empty file"]),
     ("text.parquet", b"call_id\n1\n", ["looks like text", "name it by what it is"]),
     ("cut.parquet", parquet(id=["1"] * 99)[:-20], ["can't be read as parquet", "fetch or write it anew"]),
-    ("float.parquet", parquet(id=[1.0]), ["'id' is double", "text or as integers"]),
-    ("decimal.parquet", parquet(id=pa.array([1]).cast(pa.decimal128(21, 2))), ["'id' is decimal128(21, 2)"]),
+    ("half.parquet", parquet(id=[1.0, 1.5]), ["'id' is double", "holds 1.5", "text or as integers"]),
+    ("large.parquet", parquet(id=[2.0**53]), ["'id' is double", "holds 9007199254740992.0"]),
+    ("float.parquet", parquet(id=pa.array([2.0**24], pa.float32())), ["'id' is float", "holds 16777216.0"]),
+    ("endless.parquet", parquet(id=[float("inf")]), ["'id' is double", "holds inf"]),
+    ("decimal.parquet", parquet(id=[Decimal("1.00"), Decimal("1.01")]), ["'id' is decimal128(3, 2)", "holds 1.01"]),
     ("boolean.parquet", parquet(id=[True]), ["'id' is bool", "text or as integers"]),
     ("time.parquet", parquet(id=pa.array([0], pa.timestamp("s"))), ["'id' is timestamp["]),
     ("lists.parquet", parquet(id=[["1"]]), ["'id' is list", "text or as integers"]),
@@ -285,8 +289,8 @@ def test_a_scheme_that_nothing_reads_is_a_wrong_setting() -> None:
     [
         ("SELECT id FROM nowhere", "nowhere does not exist"),
         ("SELEC 1", "syntax error"),
-        ("SELECT 1.5::DOUBLE", "holds float (1.5), neither text nor integers; cast it to text"),
-        ("SELECT 1.50::DECIMAL(9, 2)", "holds Decimal"),
+        ("SELECT 1.5::DOUBLE", "holds float (1.5), neither text nor a whole number that is exact; cast it to text"),
+        ("SELECT 1.50::DECIMAL(9, 2)", "holds Decimal (Decimal('1.50')), neither text nor a whole number"),
         ("SELECT true", "holds bool (True)"),
         ("SELECT now()", "holds datetime"),
         ("SELECT 'a b'", "--ids-sql row 1: 'a b' can't be a call id"),
@@ -326,9 +330,9 @@ def test_an_unknown_database_is_a_wrong_setting() -> None:
         list(query_ids("hunter2", "SELECT 1"))
 
 
-def test_float_batches_are_refused() -> None:
-    with pytest.raises(BadIds, match="--ids-sql is double, in which ids are not exact"):
-        unite(read_ids([], []), [pa.array([1.0])], "--ids-sql")
+def test_float_batches_that_are_not_whole_are_refused() -> None:
+    with pytest.raises(BadIds, match=r"--ids-sql is double and holds 1\.5, in which ids are not exact"):
+        unite(read_ids([], []), [pa.array([1.0, 1.5])], "--ids-sql")
 
 
 def test_more_rows_than_a_list_of_ids_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from numbers import Integral
 from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import BadIds
-from .idlists import columnar, delimited, jsons, lines
-from .idlists.cells import BATCH_ROWS, Cells, Fault, text_array
+from .idlists import columnar, delimited, jsons, lines, objects
+from .idlists.cells import Cells, Fault
 from .idlists.checks import decoded, empty, reason, shown, trimmed, unfit
 from .idlists.locations import opened
 from .idlists.queries import query_ids
 from .idlists.streams import ListFile
 
-__all__ = ["IdList", "query_ids", "read_ids", "unite"]
+__all__ = ["IdList", "query_ids", "read_given", "read_ids", "unite"]
 
 _NAMED = 3
 # Repeats are dropped whenever this many values have gathered since the last time.
@@ -53,7 +51,7 @@ class IdList:
 
 
 def read_ids(
-    arguments: Iterable[str | int | None],
+    arguments: Iterable[object],
     locations: Sequence[str],
     *,
     format: str | None = None,  # noqa: A002  as the option is called
@@ -79,10 +77,26 @@ def read_ids(
         ConfigurationError: the driver for a URL is not installed, or the format is unknown.
     """
     union = _Union(IdList(pa.array([], pa.string())))
-    union.add("", _argument_cells(arguments))
+    union.add("", objects.cells(arguments, None))
     for location in locations:
         with opened(location, format, stdin) as file:
             union.add(file.name, _file_cells(file, column, header))
+    return union.result(bad)
+
+
+def read_given(given: object, column: str | None = None, bad: Literal["refuse", "skip"] = "refuse") -> IdList:
+    """Read ids that a program holds: values, rows, Arrow data, a column or frame of pandas, polars and the like.
+
+    Args:
+        given: what `intercom(ids=…)` takes, apart from dlt resources.
+        column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
+        bad: whether a value that can't be an id refuses everything or is skipped and counted.
+
+    Raises:
+        BadIds: it is nothing that holds ids, or holds what can't be an id.
+    """
+    union = _Union(IdList(pa.array([], pa.string())), skip_by='bad_ids="skip"')
+    union.add("", objects.cells(given, column))
     return union.result(bad)
 
 
@@ -101,26 +115,6 @@ def unite(
     union = _Union(ids)
     union.add(origin, columnar.numbered(batches, origin))
     return union.result(bad)
-
-
-def _argument_cells(arguments: Iterable[str | int | None]) -> Iterator[Cells]:
-    """The ids given one by one, batch by batch; their rows are their places among the arguments."""
-    remaining = enumerate(arguments, 1)
-    while batch := list(islice(remaining, BATCH_ROWS)):
-        fit = [(row, value) for row, value in batch if _is_given_id(value)]
-        faults = [
-            Fault(row, str(value), "neither text nor an integer") for row, value in batch if not _is_given_id(value)
-        ]
-        texts = [None if value is None else str(value) for _, value in fit]
-        yield Cells(text_array(texts), [row for row, _ in fit], _argument_places, faults)
-
-
-def _argument_places(rows: Sequence[int]) -> list[str]:
-    return [f"id {row} given" for row in rows]
-
-
-def _is_given_id(value: object) -> bool:
-    return value is None or isinstance(value, str) or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Cells]:
@@ -148,7 +142,8 @@ def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Ce
 class _Union:
     """The ids gathered so far; memory grows with the distinct ones, not with the repeats."""
 
-    def __init__(self, ids: IdList) -> None:
+    def __init__(self, ids: IdList, skip_by: str = "--bad-ids skip") -> None:
+        self._skip_by = skip_by
         self._known = ids
         self._distinct = ids.ids
         self._gathered: list[pa.StringArray] = []
@@ -176,7 +171,7 @@ class _Union:
         if bad == "refuse" and self._skipped:
             rest = self._skipped - len(self._bad)
             more = f"; and {rest} more like that" if rest else ""
-            mend = "correct that, or skip it by --bad-ids skip"
+            mend = f"correct that, or skip it by {self._skip_by}"
             raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}")
         self._drop_repeats()
         known = self._known

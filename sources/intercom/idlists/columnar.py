@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +12,7 @@ from ..errors import BadIds
 from .cells import BATCH_ROWS, Cells, row_places
 from .checks import shown
 from .columns import position
+from .exact import array_text, refuse_type
 from .streams import ListFile
 
 MAX_ROWS = 100_000_000
@@ -34,51 +35,16 @@ def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
         yield from numbered((batch.column(0) for batch in batches), origin)
 
 
-def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str) -> Iterator[Cells]:
-    """The values of a column as text, its rows counted from 1.
+def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str, first: int = 1) -> Iterator[Cells]:
+    """The values of a column as text, its rows counted from `first`.
 
     Raises:
         BadIds: the column's type is one that ids lose digits in.
     """
-    first = 1
     for batch in batches:
         for chunk in batch.chunks if isinstance(batch, pa.ChunkedArray) else [batch]:
-            yield Cells(_text(chunk, origin), range(first, first + len(chunk)), row_places)
+            yield Cells(array_text(chunk, origin), range(first, first + len(chunk)), row_places)
             first += len(chunk)
-
-
-def refuse_type(kind: pa.DataType, origin: str) -> None:
-    """Refuses a type whose values are no text of an id, or have lost it.
-
-    Raises:
-        BadIds: with the type and the mend.
-    """
-    if isinstance(kind, pa.DictionaryType):
-        refuse_type(kind.value_type, origin)
-    elif not (_is_text(kind) or _is_whole(kind) or pa.types.is_null(kind)):
-        raise BadIds(f"{origin} is {kind}, in which ids are not exact; write it as text or as integers")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    types = pa.types
-    texts = (types.is_string, types.is_large_string, types.is_string_view)
-    utf8_or_not = (types.is_binary, types.is_large_binary, types.is_binary_view)
-    return any(test(kind) for test in (*texts, *utf8_or_not))
-
-
-def _is_whole(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
-
-
-def _text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.BinaryArray:
-    """The values as a string array, or as a binary one where they are bytes."""
-    refuse_type(values.type, origin)
-    if isinstance(values, pa.DictionaryArray):
-        values = values.dictionary_decode()
-    kind = values.type
-    if pa.types.is_string(kind) or _is_whole(kind) or pa.types.is_null(kind):
-        return cast(pa.StringArray, values.cast(pa.string()))
-    return cast(pa.BinaryArray, values.cast(pa.binary()))
 
 
 def _refuse_bomb(content: pq.ParquetFile, list_name: str) -> None:

@@ -11,10 +11,10 @@ USUAL_NAMES = ("call_id", "id")
 _LISTED_COLUMNS = 20
 
 
-def position(names: Sequence[str], wanted: str | None, origin: str) -> int:
+def position(names: Sequence[str], wanted: str | None, origin: str, option: str = "--id-column") -> int:
     """The index of the column that holds the ids: `wanted`, else `call_id`, else `id`, else the only one.
 
-    Names are compared exactly, apart from the white space around them.
+    Names are compared exactly, apart from the white space around them. `option` is what messages call the choice.
 
     Raises:
         BadIds: no such column, or more than one of that name.
@@ -27,10 +27,10 @@ def position(names: Sequence[str], wanted: str | None, origin: str) -> int:
             return tidy.index(candidate)
     if wanted is None and len(tidy) == 1:
         return 0
-    raise BadIds(f"{origin}: {_missing(tidy, wanted)}")
+    raise BadIds(f"{origin}: {_missing(tidy, wanted, option)}")
 
 
-def _missing(names: Sequence[str], wanted: str | None) -> str:
+def _missing(names: Sequence[str], wanted: str | None, option: str) -> str:
     listed = ", ".join(map(shown, names[:_LISTED_COLUMNS])) or "none"
     if len(names) > _LISTED_COLUMNS:
         listed += f" and {len(names) - _LISTED_COLUMNS} more"
@@ -38,4 +38,4 @@ def _missing(names: Sequence[str], wanted: str | None) -> str:
     near = [name for name in names if name.casefold() in {one.casefold() for one in sought}]
     hint = f" (it has {shown(near[0])}: case matters)" if near else ""
     what = "'call_id' or 'id'" if wanted is None else shown(wanted)
-    return f"no column {what}{hint}; its columns are {listed}; name the one with the ids by --id-column"
+    return f"no column {what}{hint}; its columns are {listed}; name the one with the ids by {option}"

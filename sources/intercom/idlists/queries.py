@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow as pa
 from ..errors import BadIds, ConfigurationError
 from .cells import text_array
 from .checks import shown
+from .exact import value_text
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -79,10 +79,8 @@ def _first_column(connection: Connection, query: str, name: str) -> Iterator[pa.
 
 
 def _text(value: object, origin: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, Decimal) and value.is_finite() and value.as_tuple().exponent == 0:
-        return str(value)
-    raise BadIds(f"{origin} holds {type(value).__name__} ({shown(value)}), neither text nor integers; cast it to text")
+    try:
+        return value_text(value)
+    except ValueError as error:
+        kind = type(value).__name__
+        raise BadIds(f"{origin} holds {kind} ({shown(value)}), {error}; cast it to text") from None
