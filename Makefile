@@ -5,12 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python)
-INSTALL := $(if $(UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+PIP := $(if $(UV),uv pip,$(BIN)/python -I -m pip)
+INTO := $(if $(UV),--python $(BIN)/python,--disable-pip-version-check)
+INSTALL := $(PIP) install --quiet $(INTO) $(if $(UV),--compile-bytecode)
+# A lock is complete, so nothing is resolved: what a release of tomorrow asks for can't change what is installed.
+INSTALL_LOCK := $(INSTALL) --no-deps --require-hashes -r
+CHECK := found=$$($(PIP) check $(INTO) 2>&1) || { echo "$$found" >&2; exit 1; }
 CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
 # went, it is made anew.
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
+
+# Where packages come from is the user's to set (index, proxy, certificates); where they go and which is not.
+unexport PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_REQUIRE_HASHES PIP_ROOT PIP_TARGET UV_CONSTRAINT UV_OVERRIDE UV_REQUIRE_HASHES
+export PIP_CONSTRAINT := /dev/null
+export PIP_USER := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-long lint audit pictures format lock clean anew
@@ -49,12 +59,14 @@ format: $(VENV)/dev ## puts imports and layout in order
 	@$(BIN)/ruff check --fix-only $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-COMPILE := uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --group build --constraint requirements/constraints.in
-lock: ## takes the newest versions that pyproject.toml allows (needs uv)
-	@$(COMPILE) --extra postgres --output-file requirements/runtime.lock
-	@$(COMPILE) --extra postgres --extra sql --extra zstd --extra s3 --extra dev --constraint requirements/runtime.lock \
-	  --output-file requirements/dev.lock
+LOCKER := $(if $(UV),uv,$(VENV)/uv/bin/uv)
+COMPILE := $(LOCKER) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --group build --constraint requirements/constraints.in --extra postgres
+EVERYTHING := --extra sql --extra s3 --extra dev
+lock: $(if $(UV),,$(LOCKER)) ## takes the newest versions that pyproject.toml allows, and for lowest.lock the oldest
+	@$(COMPILE) --output-file requirements/runtime.lock
+	@$(COMPILE) $(EVERYTHING) --constraint requirements/runtime.lock --output-file requirements/dev.lock
+	@$(COMPILE) $(EVERYTHING) --resolution lowest-direct --output-file requirements/lowest.lock
 
 clean: ## removes the virtual environment and what tools left
 	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -84,14 +96,21 @@ $(VENV)/made-in:
 	@pwd -P > $@
 
 $(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
-	@$(INSTALL) --require-hashes -r requirements/runtime.lock
+	@$(if $(UV),,$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null)
+	@$(INSTALL_LOCK) requirements/runtime.lock
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(CHECK)
 	@$(BIN)/python -m compileall -q sources pipelines sandbox
 	@touch $@
 
 $(VENV)/dev: requirements/dev.lock $(VENV)/runtime
-	@$(INSTALL) --require-hashes -r requirements/dev.lock
+	@$(INSTALL_LOCK) requirements/dev.lock
+	@$(CHECK)
 	@touch $@
+
+$(VENV)/uv/bin/uv: $(VENV)/runtime
+	@$(BIN)/python -m venv $(VENV)/uv
+	@$(VENV)/uv/bin/python -I -m pip install --quiet --disable-pip-version-check uv
 
 # Apart from what it judges, and the newest there is.
 $(AUDIT)/bin/pip-audit: $(VENV)/runtime

@@ -7,7 +7,7 @@ bench: $(VENV)/runtime $(if $(QUICK),,benchmarks/.venv/made) ## loads the same c
 benchmarks/.venv/made: benchmarks/requirements.lock | $(VENV)/runtime
 	@echo 'Setting up the peers in benchmarks/.venv (once) ...' >&2
 	@$(if $(UV),uv venv --quiet --clear --python $(BIN)/python,$(BIN)/python -m venv --clear) benchmarks/.venv
-	@$(if $(UV),uv pip install --quiet --python benchmarks/.venv/bin/python,benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check) --require-hashes -r benchmarks/requirements.lock
+	@$(if $(UV),uv pip install --quiet --python benchmarks/.venv/bin/python,benchmarks/.venv/bin/python -m pip install --quiet --disable-pip-version-check) --no-deps --require-hashes -r benchmarks/requirements.lock
 	@touch $@
 
 bench-lock:

@@ -289,6 +289,7 @@ def test_a_scheme_that_nothing_reads_is_a_wrong_setting() -> None:
     [
         ("SELECT id FROM nowhere", "nowhere does not exist"),
         ("SELEC 1", "syntax error"),
+        ("-- no query", "it returns no rows; give a SELECT whose first column is the ids"),
         ("SELECT 1.5::DOUBLE", "holds float (1.5), neither text nor a whole number that is exact; cast it to text"),
         ("SELECT 1.50::DECIMAL(9, 2)", "holds Decimal (Decimal('1.50')), neither text nor a whole number"),
         ("SELECT true", "holds bool (True)"),
@@ -307,6 +308,12 @@ def test_a_database_that_is_not_there_is_refused_and_not_made(tmp_path: Path) ->
     with pytest.raises(BadIds, match="does not exist; correct the query or the URL"):
         list(query_ids(f"duckdb:///{tmp_path}/none.duckdb", "SELECT 1"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_duckdb_url_with_a_host_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="duckdb:///crm") as refused:
+        list(query_ids("duckdb://ann:hunter2@host/crm.duckdb", "SELECT 1"))
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_query_changes_nothing(tmp_path: Path) -> None:

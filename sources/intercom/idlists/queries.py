@@ -1,10 +1,12 @@
-"""A query's first column, from any database that SQLAlchemy has a driver for."""
+"""A query's first column, from DuckDB or from any database that SQLAlchemy has a driver for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
+import duckdb
 import pyarrow as pa
 
 from ..errors import BadIds, ConfigurationError
@@ -13,21 +15,47 @@ from .checks import shown
 from .exact import value_text
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import Connection
 
 _BATCH_ROWS = 10_000
+_Text = pa.StringArray | pa.BinaryArray
 
 
-def query_ids(url: str, query: str) -> Iterator[pa.StringArray | pa.BinaryArray]:
+def query_ids(url: str, query: str) -> Iterator[_Text]:
     """The first column of a query's rows as text, batch by batch.
 
-    `url` is SQLAlchemy's (`postgresql://user:password@host/db`, `duckdb:///path`); the query can't change anything
-    there where the database allows it to be told so (DuckDB, PostgreSQL).
+    `url` is SQLAlchemy's (`postgresql://user:password@host/db`), or DuckDB's (`duckdb:///path`, options of DuckDB
+    after `?`), which needs no SQLAlchemy. The query can't change anything there where the database allows it to be
+    told so (DuckDB, PostgreSQL).
 
     Raises:
         BadIds: the query fails, or its first column is neither text nor whole numbers.
         ConfigurationError: SQLAlchemy or the database's driver is not installed, or the URL is none.
     """
+    scheme, _, place = url.strip().partition("://")
+    if scheme.split("+")[0].lower() == "duckdb":
+        yield from _of_duckdb(place, query)
+    else:
+        yield from _by_sqlalchemy(url, query)
+
+
+def _of_duckdb(place: str, query: str) -> Iterator[_Text]:
+    path, _, options = place.partition("?")
+    if path and not path.startswith("/"):
+        raise ConfigurationError("--ids-db: a DuckDB file comes after three slashes, as in duckdb:///crm.duckdb")
+    file = path.removeprefix("/") or ":memory:"
+    name = f"--ids-sql on duckdb:///{file}"
+    try:
+        # Read-only, or DuckDB would make an empty database of a mistyped path; one in memory can't be.
+        with duckdb.connect(file, read_only=file != ":memory:", config=dict(parse_qsl(options))) as connection:
+            connection.execute(query)
+            columns = [column[0] for column in connection.description or []]
+            yield from _first_column(columns, iter(lambda: connection.fetchmany(_BATCH_ROWS), []), name)
+    except duckdb.Error as error:
+        raise _failed(name, error) from error
+
+
+def _by_sqlalchemy(url: str, query: str) -> Iterator[_Text]:
     try:
         import sqlalchemy
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -42,27 +70,20 @@ def query_ids(url: str, query: str) -> Iterator[pa.StringArray | pa.BinaryArray]
         address = address.set(drivername="postgresql+psycopg2")
     name = f"--ids-sql on {address.set(query={}).render_as_string(hide_password=True)}"
     try:
-        engine = sqlalchemy.create_engine(address, connect_args=_connect_args(address))
+        engine = sqlalchemy.create_engine(address)
     except (NoSuchModuleError, ImportError) as error:
-        mend = "pip install 'intercom-calls[sql]' for DuckDB and PostgreSQL, else SQLAlchemy's dialect for it"
-        raise ConfigurationError(f"{name}: no driver for {address.drivername}; {mend}") from error
+        fix = "pip install 'intercom-calls[sql]' for PostgreSQL, else SQLAlchemy's dialect for it"
+        raise ConfigurationError(f"{name}: no driver for {address.drivername}; {fix}") from error
     try:
         with engine.connect() as connection:
-            yield from _first_column(connection, query, name)
+            yield from _selected(connection, query, name)
     except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip()
-        raise BadIds(f"{name}: {' '.join(cause.split())[:400]}; correct the query or the URL") from error
+        raise _failed(name, getattr(error, "orig", None) or error) from error
     finally:
         engine.dispose()
 
 
-def _connect_args(address: URL) -> dict[str, object]:
-    # Without it DuckDB would make an empty database of a mistyped path.
-    in_memory = address.database in (None, "", ":memory:")
-    return {"read_only": True} if address.get_backend_name() == "duckdb" and not in_memory else {}
-
-
-def _first_column(connection: Connection, query: str, name: str) -> Iterator[pa.StringArray | pa.BinaryArray]:
+def _selected(connection: Connection, query: str, name: str) -> Iterator[_Text]:
     options: dict[str, object] = {
         "stream_results": True,
         "no_parameters": True,
@@ -71,11 +92,20 @@ def _first_column(connection: Connection, query: str, name: str) -> Iterator[pa.
     if connection.dialect.name == "postgresql":
         options["postgresql_readonly"] = True
     result = connection.execution_options(**options).exec_driver_sql(query)
-    if not result.returns_rows:
+    columns = list(result.keys()) if result.returns_rows else []
+    yield from _first_column(columns, result.partitions(_BATCH_ROWS) if columns else [], name)
+
+
+def _first_column(columns: Sequence[str], batches: Iterable[Sequence[Sequence[Any]]], name: str) -> Iterator[_Text]:
+    if not columns:
         raise BadIds(f"{name}: it returns no rows; give a SELECT whose first column is the ids")
-    column = shown(next(iter(result.keys())))
-    for rows in result.partitions(_BATCH_ROWS):
-        yield text_array([_text(row[0], f"{name}: its first column {column}") for row in rows])
+    origin = f"{name}: its first column {shown(columns[0])}"
+    for rows in batches:
+        yield text_array([_text(row[0], origin) for row in rows])
+
+
+def _failed(name: str, error: BaseException) -> BadIds:
+    return BadIds(f"{name}: {' '.join(str(error).split())[:400]}; correct the query or the URL")
 
 
 def _text(value: object, origin: str) -> str | None:
