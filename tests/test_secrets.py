@@ -128,7 +128,7 @@ def test_a_host_without_a_certificate_to_trust_never_sees_the_token(secretive: P
 
 def test_the_process_list_does_not_show_the_token(secretive: Project, api: Sandbox) -> None:
     api.configure(latency_seconds=0.3)
-    with running(secretive, "a", "b") as run:
+    with running(secretive, "a", "b", plain=True) as run:
         run.wait_until(lambda: api.stats()["requests"] >= 1)
         command_lines = [Path(f"/proc/{run.process.pid}/cmdline").read_bytes()]
         command_lines += [
