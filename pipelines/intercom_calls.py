@@ -18,6 +18,7 @@ from .help import GroupedCommand, option
 from .logs import set_up, tell_error
 from .outcome import ExitCode, Summary, exit_code_of, printable
 from .request import LoadRequest
+from .standard_streams import fill_closed_descriptors, print_error, print_result
 
 logger = logging.getLogger("intercom_calls")
 
@@ -41,6 +42,7 @@ _PROJECT_HELP = "where .dlt/, the default database and the working files are  [d
 @click.version_option(package_name="intercom-calls")
 def main() -> None:
     """Load Intercom phone calls into DuckDB, PostgreSQL or any dlt destination."""
+    fill_closed_descriptors()
 
 
 @main.command(cls=GroupedCommand, example=LOAD_EXAMPLE)
@@ -103,7 +105,7 @@ def load(**options: Any) -> None:
         logger.debug("the cause", exc_info=error)
     tell_error(summary, options["log_format"])
     if options["as_json"]:
-        click.echo(json.dumps(output))
+        print_result(json.dumps(output))
     sys.exit(summary.exit_code)
 
 
@@ -189,6 +191,6 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        click.echo(f"error: {printable(str(error))}", err=True)
+        print_error(f"error: {printable(str(error))}")
         logger.debug("the cause", exc_info=error)
         sys.exit(exit_code_of(error))

@@ -1,21 +1,38 @@
-"""How a run tells what happens, on stderr: lines for people, or a JSON object a line for machines."""
+"""How a run reports what happens, on stderr: dated lines for people, or one JSON object a line for machines."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-import click
-
 from .outcome import ExitCode, Summary, printable
+from .standard_streams import print_error
 
 LogFormat = Literal["text", "json"]
 
 # What a log record carries beside its message: `logger.info(…, extra={"fields": {"event": "retry", …}})`.
 _FIELDS = "fields"
+_TIME = "%Y-%m-%d %H:%M:%S"
+
+
+class _CurrentStderr:
+    """`sys.stderr` as it is now: while a live bar is drawn, rich puts a writer there that prints above the bar."""
+
+    def write(self, text: str) -> None:
+        """Write, if there is a stderr at all; a terminal that is gone must not end a load."""
+        with suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush, in the same way."""
+        with suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.flush()
 
 
 class JsonLines(logging.Formatter):
@@ -32,12 +49,22 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class TextLines(logging.Formatter):
+    """The local time and the message, as one line that can't steer a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        """One line of text."""
+        return printable(super().formatMessage(record))
+
+
 def set_up(loudness: int, log_format: LogFormat = "text") -> None:
     """Log to stderr; `loudness` is how often `-v` was given, less `-q`."""
     level = {-1: logging.WARNING, 0: logging.INFO}.get(loudness, logging.DEBUG if loudness > 0 else logging.ERROR)
     logging.getLogger("intercom_calls").setLevel(level)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
+    # other libraries' loggers take the root's level, so that -q and -q -q hold for them too
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+    handler = logging.StreamHandler(_CurrentStderr())
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines("%(asctime)s %(message)s", _TIME))
     logging.basicConfig(handlers=[handler])
 
 
@@ -51,4 +78,4 @@ def tell_error(summary: Summary, log_format: LogFormat) -> None:
         fields = {"event": "end", "run_id": summary.run_id, "exit_code": int(summary.exit_code)}
         logging.getLogger("intercom_calls").error("%s%s", summary.error, safe, extra={_FIELDS: fields})
     else:
-        click.echo(f"error: {printable(summary.error)}{safe}", err=True)
+        print_error(f"error: {printable(summary.error)}{safe}")
