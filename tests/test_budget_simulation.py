@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from .examples import up_to
 from .simulated_api import (
     NO_RATE_HEADERS,
     SERVER_EPOCH,
@@ -266,7 +267,7 @@ def test_a_rounded_reset_costs_a_few_probes_once(rounding: Callable[[float], int
 # -- whatever comes ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=up_to(25), deadline=None)
 @given(
     limit=st.integers(1, 300),
     window_seconds=st.sampled_from([1.0, 2.0, 5.0, 10.0]),
@@ -314,7 +315,7 @@ ODD_HEADERS = st.fixed_dictionaries(
 ODD_ANSWERS = st.tuples(st.sampled_from([200, 404, 429, 500, 503]), ODD_HEADERS) | st.none()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=up_to(60), deadline=None)
 @given(st.lists(ODD_ANSWERS, min_size=1, max_size=30), st.integers(1, 20), st.floats(0.01, 1))
 def test_whatever_the_answers_every_request_is_let_go_within_a_minute(
     answers: list[tuple[int, Headers] | None], workers: int, share: float

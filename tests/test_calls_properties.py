@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from sources.intercom.calls import SCHEMA, call_id, normalise, parse_json, to_batch
 
+from .examples import up_to
+
 FETCHED_AT = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -224,7 +226,7 @@ def assert_says(written: Any, original: Any) -> None:
 # --- the promises
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=up_to(2000), deadline=None)
 @given(calls)
 @example(r'{"a\u0000":1,"a\\u0000":2,"a\\u0000_":3}')
 def test_each_value_is_in_its_column_or_in_extra(body: str) -> None:
@@ -244,7 +246,7 @@ def test_each_value_is_in_its_column_or_in_extra(body: str) -> None:
     assert_says(written, {name: extra[name] for name in order})
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=up_to(1000), deadline=None)
 @given(calls)
 def test_extra_is_json_without_nul_or_surrogates(body: str) -> None:
     extra = normalise(parse_json(body.encode()), FETCHED_AT).values[SCHEMA.names.index("extra")]
@@ -255,7 +257,7 @@ def test_extra_is_json_without_nul_or_surrogates(body: str) -> None:
     assert isinstance(read(text.decode()), dict)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=up_to(1000), deadline=None)
 @given(st.lists(calls, max_size=3))
 def test_any_rows_are_a_batch_of_the_schema(bodies: list[str]) -> None:
     rows = [normalise(parse_json(body.encode()), FETCHED_AT) for body in bodies]
@@ -269,7 +271,7 @@ def test_any_rows_are_a_batch_of_the_schema(bodies: list[str]) -> None:
         assert plain.to_pylist() == [row.values[position] for row in rows]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=up_to(1000), deadline=None)
 @given(json_values)
 def test_the_id_is_usable_text_or_none(literal: str) -> None:
     body = f'{{"id":{literal}}}'
@@ -280,7 +282,7 @@ def test_the_id_is_usable_text_or_none(literal: str) -> None:
     assert found is None or type(found) is str
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=up_to(2000), deadline=None)
 @given(
     st.binary() | st.text(st.sampled_from('[]{}",:\\u0d8 eE+-.1NaIn\0')).map(str.encode) | json_values.map(str.encode)
 )
@@ -295,7 +297,7 @@ def test_reading_bytes_raises_nothing_but_value_error(body: bytes) -> None:
         return
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=up_to(1000), deadline=None)
 @given(json_values)
 def test_reading_json_loses_nothing(body: str) -> None:
     found = parse_json(body.encode())

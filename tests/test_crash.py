@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(600)  # a dozen loads each
 CHUNK_SIZE = 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
 def test_killed_loads_go_on_to_tables_that_are_right(destination: str, api: Sandbox, postgres_server: str) -> None:
     census = take_census(api, destination, postgres_server, seed=1)

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from sources.intercom.errors import BadIds
 from sources.intercom.ids import IdList, read_ids, unite
 
+from .examples import up_to
+
 
 def read(content: bytes | str, format_name: str, **options: Any) -> IdList:
     raw = content.encode() if isinstance(content, str) else content
@@ -268,7 +270,7 @@ def expected_of(line: str) -> str | None:
     return text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=up_to(400), deadline=None)
 @given(lines_of_text)
 def test_any_lines_give_exactly_the_valid_trimmed_ids_in_order(lines: list[str]) -> None:
     expected = [expected_of(line) for line in lines]
@@ -278,7 +280,7 @@ def test_any_lines_give_exactly_the_valid_trimmed_ids_in_order(lines: list[str])
     assert found.blank == expected.count("")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=up_to(300), deadline=None)
 @given(
     st.binary(max_size=200) | st.text(max_size=60).map(str.encode),
     st.sampled_from(["txt", "csv", "tsv", "json", "jsonl", "parquet"]),

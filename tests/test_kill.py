@@ -61,6 +61,7 @@ def query(request: pytest.FixtureRequest, project: Project) -> Callable[[str], l
     return postgres.query
 
 
+@pytest.mark.long
 def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
     project: Project,
     api: Sandbox,

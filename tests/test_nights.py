@@ -7,7 +7,7 @@ import pytest
 from crash.nights import run_nights
 from sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(600)  # a dozen loads each
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # a dozen loads each
 
 
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from datetime import UTC, datetime
 from email.utils import formatdate
 from random import Random
@@ -30,10 +29,11 @@ from sources.intercom.settings import Settings
 from sources.intercom.sweeper import Sweeper
 from sources.intercom.values import parse_json
 
+from .examples import up_to
 from .simulated_api import SERVER_EPOCH, JumpingLoop
 from .test_sweep_machine import GONE, ORDERS, SHAPES, World, draw
 
-EXAMPLES = 300 if os.environ.get("CI") else 60
+EXAMPLES = up_to(300)
 FETCHED_AT = SCHEMA.get_field_index("_fetched_at")
 
 # What passes when it is asked again: what is answered, or how it fails to be. Each costs a request of its own.

@@ -7,7 +7,7 @@ import pytest
 from crash.pairs import PAIRINGS, Pairing, run_pairs
 from sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(600)  # a dozen loads each
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # a dozen loads each
 
 TIMES = 2
 

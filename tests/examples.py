@@ -1,0 +1,13 @@
+"""How many examples a property is tried with: a tenth in `make test`, all of them in `make test-long`."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+_ALL = 1000
+settings.register_profile("deep", max_examples=_ALL)  # by default it is 100
+
+
+def up_to(examples: int) -> int:
+    """So many with `--hypothesis-profile=deep`, else a tenth, and at least 5."""
+    return max(examples * settings().max_examples // _ALL, min(examples, 5))
