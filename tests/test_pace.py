@@ -80,6 +80,17 @@ def test_pauses_begin_anew_once_an_answer_came() -> None:
     assert 0.75 <= pace.wait_seconds(now) <= 1
 
 
+def test_pauses_begin_anew_once_an_answer_told_of_room_in_the_same_window() -> None:
+    pace, now = opened(remaining=90), 1.0
+    for remaining in (89, 88, 87):
+        assert pace.take(now)
+        answer(pace, 429, {}, now)
+        assert 0.75 <= pace.wait_seconds(now) <= 1
+        now += pace.wait_seconds(now)
+        assert taken(pace, now) == 1
+        answer(pace, 200, headers(remaining), now)
+
+
 def test_loads_that_are_refused_together_do_not_pause_for_the_same_time() -> None:
     pauses = set()
     for _ in range(20):

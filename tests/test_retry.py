@@ -183,6 +183,52 @@ def test_an_api_that_dies_leaves_no_call_recorded_as_failed(api: Sandbox) -> Non
     assert len(api.stats()["by_id"]) <= 250
 
 
+# Faults by number of request, and the limit of a window of a second.
+BLACK_HOLES = [
+    pytest.param([(1, None, "hang")], None, id="from the start"),
+    pytest.param([(301, None, "hang")], 166, id="from the middle, under a limit"),
+    pytest.param([(301, 310, "bare:429"), (311, None, "hang")], 166, id="after refusals", marks=pytest.mark.long),
+    pytest.param([(301, None, "reset_mid")], 166, id="answers cut short", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize(("faults", "limit"), BLACK_HOLES)
+def test_an_api_that_accepts_and_never_answers_ends_the_run_after_retry_seconds(
+    api: Sandbox, faults: list[tuple[int, int | None, str]], limit: int | None
+) -> None:
+    """Most requests wait for the budget while one probes: the run has one clock, not each request its own."""
+    api.configure(missing_share=0, latency_seconds=0.01, limit=limit, window_seconds=1, fault_ranges=faults)
+    began = time.time()
+    fetched = Fetched(api, (str(n) for n in range(1_000_001, 1_010_001)), retry_seconds=2.0, read_timeout_seconds=0.5)
+    ended = time.time()
+    assert isinstance(fetched.failure, ApiUnreachable)
+    assert str(fetched.failure).startswith("nothing answered usably for 2 seconds; ")
+    assert fetched.errors == {}
+    assert len(fetched.loaded) == (faults[0][0] - 1)
+    answered = [answered_at for answered_at, _, status in api.log() if status == 200]
+    last_usable = answered[len(fetched.loaded) - 1] if fetched.loaded else began
+    # sooner by what a last attempt would take, later by the wait for a sign of life
+    assert 1.0 <= ended - last_usable <= 2 + 3 + 1.5
+
+
+def test_a_request_that_is_still_out_ends_with_the_run(api: Sandbox) -> None:
+    """The time limit of a request is ten times what the run waits for something usable."""
+    api.configure(fault_ranges=[(1, None, "hang")])
+    began = time.monotonic()
+    fetched = Fetched(api, ["1000001"], retry_seconds=6.0, read_timeout_seconds=60.0)
+    assert isinstance(fetched.failure, ApiUnreachable)
+    assert str(fetched.failure) == "nothing answered usably for 6 seconds; no answer to any request"
+    assert 6 <= time.monotonic() - began < 20
+
+
+def test_a_call_that_hangs_alone_is_not_the_end_of_the_run(api: Sandbox) -> None:
+    """Nothing usable comes while it is waited for; a call that was answered before says that the API is alive."""
+    api.configure(bodies={"good": {"type": "call", "id": "good"}}, faults={"bad": ["hang"] * 99})
+    fetched = Fetched(api, ["good", "bad"], workers=1, retry_seconds=1.0, read_timeout_seconds=2.0)
+    assert fetched.failure is None
+    assert (fetched.loaded, fetched.errors["bad"].code) == (["good"], "timeout")
+
+
 def test_with_one_worker_a_first_call_that_fails_for_good_does_not_hold_up_the_rest(api: Sandbox) -> None:
     api.configure(bodies={"good": {"type": "call", "id": "good"}}, statuses={"bad": 500})
     fetched = Fetched(api, ["bad", "good"], workers=1, retry_seconds=1.0)

@@ -7,9 +7,8 @@ import time
 import weakref
 
 import pytest
-from tenacity import RetryCallState
 
-from sources.intercom.retry import Fault, retry
+from sources.intercom.retry import Fault, is_retryable, retry
 
 from .simulated_api import simulate
 
@@ -58,8 +57,8 @@ class Outlasting:
             self.waits.append(seconds)
             await asyncio.sleep(seconds)
 
-        def before_sleep(state: RetryCallState) -> None:
-            self.told.append((state.attempt_number, state.upcoming_sleep))
+        def before_sleep(fault: Fault, failed: int, seconds: float) -> None:
+            self.told.append((failed, seconds))
 
         async def main() -> None:
             monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
@@ -146,6 +145,17 @@ def test_a_429_ends_it_only_when_the_whole_fetch_gives_up(monkeypatch: pytest.Mo
     assert Outlasting(monkeypatch, [fault(503)], retry_seconds=60, gives_up=True).failure is None
 
 
+def test_a_call_that_fails_for_days_is_still_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    outlasting = Outlasting(monkeypatch, [fault()] * 3_000, retry_seconds=1e6)
+    assert outlasting.failure is None
+    assert max(outlasting.waits) <= 30.25
+
+
+def test_which_answers_are_asked_for_again() -> None:
+    again = {status for status in range(100, 1_000) if is_retryable(status)}
+    assert again == {408, 425, 429, *range(500, 600)} - {501, 505}
+
+
 def test_what_an_attempt_held_is_let_go_while_its_call_waits() -> None:
     """A thousand calls may wait, for half a minute each: not with the answers that they failed for."""
     held: list[weakref.ref[set[str]]] = []
@@ -174,7 +184,7 @@ def test_what_an_attempt_held_is_let_go_while_its_call_waits() -> None:
                 retry_seconds=60,
                 give_up_on_rate_limit=lambda: False,
                 sleep=sleep,
-                before_sleep=lambda state: None,
+                before_sleep=lambda fault, failed, seconds: None,
             )
 
     simulate(main())

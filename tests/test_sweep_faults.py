@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from sources.intercom.answers import CallError
 from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer
-from sources.intercom.asking import Asking, Counts
+from sources.intercom.asking import Counts, Requester
 from sources.intercom.budget import Clock, RateBudget
 from sources.intercom.calls import SCHEMA, CallRow, normalise
 from sources.intercom.concurrency import Concurrency
@@ -118,7 +118,7 @@ class FaultyWorld(RuleBasedStateMachine):
         self.wire = Wire()
         self.counts = Counts()
         budget = RateBudget(clock=Clock(self.loop.time, self._now))
-        self.asking = Asking(self.wire, Settings(), budget, Concurrency(), self.counts, lambda: None)
+        self.asking = Requester(self.wire, Settings(), budget, Concurrency(), self.counts, lambda: None)
         self.sweeper = Sweeper(self.wanted, self.asking, self._collect, forced=forced)
 
     @rule()

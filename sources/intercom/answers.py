@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .api import Answer
 from .calls import CallRow, call_id, normalise, parse_json
 from .errors import TokenRefused
-from .retry import RETRYABLE_STATUSES, Fault
+from .retry import Fault, is_retryable
 from .values import read_text
 
 # How much of what an answer says is kept of a text.
@@ -69,7 +69,7 @@ def read_call(asked_id: str, answer: Answer, *, attempts: int, at: datetime) -> 
             request_id=error.request_id,
         )
     message = error.message or _first_words(answer)
-    if answer.status in RETRYABLE_STATUSES:
+    if is_retryable(answer.status):
         raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
     return CallError(asked_id, answer.status, error.code, message, error.request_id, attempts, at)
 

@@ -6,12 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
-
-from tenacity import RetryCallState
+from typing import NoReturn, TypeVar
 
 from .answers import CallError, read_call
 from .api import Answer, BodyTooLarge, CallsApi, NoAnswer
@@ -31,6 +30,10 @@ _REFUSALS_BEFORE_GIVING_UP = 3
 # How often a call that was answered before is asked for, to tell whether the API is alive, and the pause between.
 _SIGNS_OF_LIFE = 2
 _SIGN_OF_LIFE_PAUSE_SECONDS = 1.0
+# How long to wait for these signs: a tenth of `retry_seconds`, within these bounds.
+_SHORTEST_SIGN_SECONDS, _LONGEST_SIGN_SECONDS = 3.0, 30.0
+# What the first answer may take, if `retry_seconds` is shorter.
+_FIRST_ANSWER_SECONDS = 5.0
 # A page that can't be had in this time is left alone: its calls can be had by id.
 _PAGE_SECONDS = 20.0
 
@@ -55,8 +58,8 @@ class Counts:
         return self.fetched + self.missing + self.failed
 
 
-class Asking:
-    """Asks the API for calls and pages of calls; all in one asyncio loop.
+class Requester:
+    """Asks the API: each request by the rate budget, each question by the retry policy; all in one asyncio loop.
 
     Args:
         on_sleep: called when a question begins to wait between attempts.
@@ -87,6 +90,8 @@ class Asking:
         self._refusals_in_a_row = 0  # answers of 429, each to a request made after the one before
         self._refused_at = 0.0
         self._last_usable_at = time.monotonic()
+        self._silent_since: float | None = None  # when the first request was sent that nothing usable came after
+        self._last_fault: Fault | None = None
         self._usable_id: str | None = None
         self._probing = asyncio.Lock()
 
@@ -108,11 +113,8 @@ class Asking:
         try:
             return await self._persevere(attempt, self._settings.retry_seconds)
         except Fault as fault:
-            if not await self._api_is_alive(asked_at):
-                raise ApiUnreachable(
-                    f"nothing answered usably for {self._settings.retry_seconds:g} seconds; the last: "
-                    f"{_describe(fault)}"
-                ) from fault
+            if not await self._is_alive(asked_at):
+                raise self._unreachable(fault) from fault
             return CallError(call_id, fault.http_status, fault.code, fault.message, fault.request_id, attempts, _now())
 
     async def page(self, number: int) -> Page:
@@ -123,14 +125,49 @@ class Asking:
             PagesRefused: the API gives no pages.
             Fault: this one can't be had.
         """
-
-        async def attempt() -> Page:
-            return await self._attempt(partial(self._api.get_calls, number), lambda answer: read_page(answer, _now()))
-
+        retry_seconds = min(_PAGE_SECONDS, self._settings.retry_seconds)
         try:
-            return await self._persevere(attempt, min(_PAGE_SECONDS, self._settings.retry_seconds))
+            return await self.ask(
+                partial(self._api.get_calls, number), lambda answer: read_page(answer, _now()), retry_seconds
+            )
         except BodyTooLarge as error:
             raise Fault("invalid_json", str(error), http_status=error.status) from None
+
+    async def ask(self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T], retry_seconds: float) -> T:
+        """What `read` makes of the answer to `send`, asked again by the retry policy.
+
+        Args:
+            send: one request, such as a method of `CallsApi`.
+            read: raises `Fault` where the answer is worth asking for again; anything else it raises passes through.
+            retry_seconds: how much trouble to have with it.
+
+        Raises:
+            Fault: the last one, when the policy gave up.
+            BodyTooLarge: see there.
+        """
+        return await self._persevere(lambda: self._attempt(send, read), retry_seconds)
+
+    async def watch(self) -> NoReturn:
+        """The one clock of the run: see that something usable comes, whatever waits; cancel it when the run ends.
+
+        Without it each question would have its own `retry_seconds` one after another, since most of them wait for
+        the budget while one request probes.
+
+        Raises:
+            ApiUnreachable: nothing answered usably for `retry_seconds` since a request was sent.
+        """
+        # however short `retry_seconds` is, a first answer may take as long as any, within reason
+        patience = max(self._settings.retry_seconds, min(self._settings.read_timeout_seconds, _FIRST_ANSWER_SECONDS))
+        while True:
+            since, now = self._silent_since, time.monotonic()
+            # nothing sent yet, or all answered: what is sent from now on has at least so long
+            left = patience if since is None else since + patience - now
+            if left > 0:
+                await asyncio.sleep(left)
+            elif 0 < self._refusals_in_a_row < _REFUSALS_BEFORE_GIVING_UP:
+                await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
+            elif since is not None and not await self._is_alive(since):
+                raise self._unreachable(self._last_fault) from self._last_fault
 
     async def _persevere(self, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> T:
         try:
@@ -153,22 +190,26 @@ class Asking:
         finally:
             self.sleeping -= 1
 
-    async def _attempt_call(self, call_id: str, attempts: int) -> CallRow | CallError:
+    async def _attempt_call(self, call_id: str, attempts: int, *, at_once: bool = False) -> CallRow | CallError:
         def read(answer: Answer) -> CallRow | CallError:
             return read_call(call_id, answer, attempts=attempts, at=_now())
 
         try:
-            outcome = await self._attempt(partial(self._api.get_call, call_id), read)
+            outcome = await self._attempt(partial(self._api.get_call, call_id), read, at_once=at_once)
         except BodyTooLarge as error:
             request_id = error.headers.get("X-Request-Id")
             outcome = CallError(call_id, error.status, "invalid_json", str(error), request_id, attempts, _now())
         self._usable_id = call_id
         return outcome
 
-    async def _attempt(self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T]) -> T:
+    async def _attempt(
+        self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T], *, at_once: bool = False
+    ) -> T:
         asked_at = time.monotonic()
-        permit = await self._budget.acquire()
+        permit = self._budget.acquire_regardless() if at_once else await self._budget.acquire()
         sent_at = time.monotonic()
+        if self._silent_since is None:
+            self._silent_since = sent_at
         self._counts.requests += 1
         try:
             answer = await self._send(send, permit)
@@ -178,11 +219,7 @@ class Asking:
             self._saw_usable()
             raise
         except Fault as fault:
-            self.faults_in_a_row += 1
-            fault.waited_seconds = sent_at - asked_at
-            if fault.rate_limited and sent_at >= self._refused_at:
-                self._refusals_in_a_row += 1
-                self._refused_at = time.monotonic()
+            self._saw_fault(fault, asked_at, sent_at)
             raise
         self._saw_usable()
         return outcome
@@ -190,6 +227,17 @@ class Asking:
     def _saw_usable(self) -> None:
         self.faults_in_a_row = self._refusals_in_a_row = 0
         self._last_usable_at = time.monotonic()
+        self._silent_since = self._last_usable_at if self._budget.in_flight else None
+
+    def _saw_fault(self, fault: Fault, asked_at: float, sent_at: float) -> None:
+        self.faults_in_a_row += 1
+        self._last_fault = fault
+        fault.waited_seconds = sent_at - asked_at
+        if not fault.rate_limited:
+            self._refusals_in_a_row = 0
+        elif sent_at >= self._refused_at:
+            self._refusals_in_a_row += 1
+            self._refused_at = time.monotonic()
 
     async def _send(self, send: Callable[[], Awaitable[Answer]], permit: Permit) -> Answer:
         """One request, told to the budget and the concurrency however it ends."""
@@ -211,11 +259,10 @@ class Asking:
                 self._budget.answered(permit, status, headers)
             self._concurrency.observe(time.monotonic() - sent_at, status=status, target_rate=self._budget.target_rate())
 
-    def _count_retry(self, state: RetryCallState) -> None:
+    def _count_retry(self, fault: Fault, failed: int, seconds: float) -> None:
         self._counts.retries += 1
-        fault = state.outcome.exception() if state.outcome else None
-        if isinstance(fault, Fault) and logger.isEnabledFor(logging.DEBUG):
-            _tell(fault, "retry", f"asked again in {state.upcoming_sleep:.1f} s")
+        if logger.isEnabledFor(logging.DEBUG):
+            _tell(fault, "retry", f"asked again in {seconds:.1f} s")
 
     def _nothing_usable(self) -> bool:
         return (
@@ -223,21 +270,36 @@ class Asking:
             and time.monotonic() - self._last_usable_at > self._settings.retry_seconds
         )
 
-    async def _api_is_alive(self, since: float) -> bool:
-        """Whether a call is at fault rather than the API: another was answered since, or is when asked again."""
+    async def _is_alive(self, since: float) -> bool:
+        """Whether calls are at fault rather than the API: another was answered since, or is when asked again.
+
+        It passes everyone who waits for the budget, which may be waiting for the same silent API.
+        """
         async with self._probing:
-            for sign in range(_SIGNS_OF_LIFE):
-                if self._last_usable_at > since:
-                    return True
-                if self._usable_id is None:
-                    return False
-                if sign:
-                    await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
-                try:
-                    await self._attempt_call(self._usable_id, 1)
-                except Fault as fault:
-                    _tell(fault, "probe", "no sign of life")
+            if self._last_usable_at > since:
+                return True
+            if self._usable_id is None:
+                return False
+            seconds = min(_LONGEST_SIGN_SECONDS, max(_SHORTEST_SIGN_SECONDS, self._settings.retry_seconds / 10))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._ask_for_signs(self._usable_id, since)
             return self._last_usable_at > since
+
+    async def _ask_for_signs(self, call_id: str, since: float) -> None:
+        for sign in range(_SIGNS_OF_LIFE):
+            if sign:
+                await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
+            if self._last_usable_at > since:
+                return
+            try:
+                await self._attempt_call(call_id, 1, at_once=True)
+            except Fault as fault:
+                _tell(fault, "probe", "no sign of life")
+
+    def _unreachable(self, fault: Fault | None) -> ApiUnreachable:
+        last = "no answer to any request" if fault is None else f"the last: {_describe(fault)}"
+        return ApiUnreachable(f"nothing answered usably for {self._settings.retry_seconds:g} seconds; {last}")
 
 
 def _now() -> datetime:

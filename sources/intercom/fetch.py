@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from .answers import CallError
 from .api import CALLS_A_PAGE, CallsApi
-from .asking import Asking, Counts
+from .asking import Counts, Requester
 from .budget import RateBudget
 from .calls import CallRow, to_batch
 from .concurrency import Concurrency
@@ -119,7 +119,7 @@ class Fetch:
         self._sweeper: Sweeper | None = None
         self._api = CallsApi(settings)
         self._concurrency = Concurrency(cap=workers)
-        self._asking = Asking(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
+        self._asking = Requester(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
         self._is_timed = chunk_size is None
         self._is_first = True
         self._chunk_size = chunk_size or LARGEST_CHUNK
@@ -226,6 +226,7 @@ class Fetch:
 
     async def _fetch_all(self) -> None:
         async with self._api:
+            watch = self._loop.create_task(self._watch())
             try:
                 for call_id in await self._left_by_pages():
                     while not (self._may_open(1) or self._over):
@@ -236,9 +237,18 @@ class Fetch:
                 while self._running and not self._over:
                     await self._change()
             finally:
-                for task in self._tasks:
+                tasks = [watch, *self._tasks]
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """End the fetch where nothing usable comes for too long, whatever waits."""
+        try:
+            await self._asking.watch()
+        except Exception as error:  # noqa: BLE001  carried to the caller's thread, which raises it
+            self.failure = self.failure or error
+            self._notice()
 
     async def _left_by_pages(self) -> Iterator[str]:
         """Sweep, where that is the strategy; the ids that are left to be asked for one by one."""

@@ -240,7 +240,7 @@ class Pace:
 
     def _let_follow(self) -> None:
         self._must_probe = self._probing = self._is_paused = False
-        self._probes_unanswered = self._early_probes = 0
+        self._probes_unanswered = self._early_probes = self._pauses = 0
 
     # -- answers that tell the state of the window -------------------------------------------------------
 
@@ -293,7 +293,6 @@ class Pace:
         )
         self._let_follow()
         self.waits += 1
-        self._pauses = 0
 
     def _learn_from_turn(self, old: _Window, length: float) -> None:
         if self._early_probes:
@@ -333,7 +332,6 @@ class Pace:
         if status >= 500:
             self._probe_again(now)
             return
-        self._pauses = 0
         window = self._window
         if window is not None and self._probed_at >= window.turns_at:
             self._assume_next_window(window, now)

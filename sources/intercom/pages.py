@@ -11,7 +11,7 @@ from .answers import CallError, read_error
 from .api import Answer
 from .calls import SCHEMA, CallRow, call_id, normalise, parse_json
 from .errors import IntercomError, TokenRefused
-from .retry import RETRYABLE_STATUSES, Fault
+from .retry import Fault, is_retryable
 from .trust import Listed, Verdict
 from .values import Number, read_timestamp
 
@@ -49,7 +49,7 @@ def read_page(answer: Answer, at: datetime) -> Page:
         message = error.message or f"HTTP {answer.status}"
         if answer.status == 401:
             raise TokenRefused(message, status=401, request_id=error.request_id)
-        if answer.status in RETRYABLE_STATUSES:
+        if is_retryable(answer.status):
             raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
         raise PagesRefused(f"GET /calls answers {answer.status} ({message})")
     try:

@@ -4,25 +4,29 @@
 |---|---|
 | no answer: connection refused, reset or cut, time limit | yes, code `connection` or `timeout` |
 | 200 that can't be read as a JSON object | yes, code `invalid_json` |
-| 408, 500, 502, 503, 504 | yes |
+| 408, 425, and every 5xx but 501 and 505, those of CDNs and proxies (520 to 527, 530) too | yes |
 | 429 | yes, when the rate budget's window turns; the wait is not the call's fault and not counted |
-| 200 of another call, 400, 404, 410, 3xx, any other status | no |
-| 401, 403 | no: the whole run stops |
+| 200 of another call, 400, 404, 410, 3xx, a 403 that is not Intercom's, any other status | no |
+| 401, a 403 of Intercom's own | no: the whole run stops |
 
 The waits between attempts grow by half, from a quarter of a second to half a minute, with jitter, until
-`retry_seconds` of trouble are spent on one call.
+`retry_seconds` of trouble are spent on one call. Where nothing at all is answered usably for so long, the run ends
+(`asking`).
 """
 
 from __future__ import annotations
 
+import itertools
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, wait_exponential, wait_random
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base
-
-RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+_FIRST_WAIT_SECONDS = 0.25
+_GROWTH = 1.5
+_LONGEST_WAIT_SECONDS = 30.0
+_JITTER_SECONDS = 0.25
+_NEVER_BETTER = frozenset({501, 505})  # not implemented, HTTP version not supported
 
 T = TypeVar("T")
 
@@ -52,31 +56,9 @@ class Fault(Exception):
         return self.http_status == 429
 
 
-class _WaitUnlessRateLimited(wait_base):
-    """Growing, jittered waits; none after a 429, since the rate budget holds the next attempt back."""
-
-    def __init__(self) -> None:
-        self._growing = wait_exponential(multiplier=0.25, exp_base=1.5, max=30) + wait_random(0, 0.25)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return 0.0 if _fault(retry_state).rate_limited else self._growing(retry_state)
-
-
-class _StopWhenSpent(stop_base):
-    """Stops where the next wait would pass `retry_seconds`; waits for the rate budget are left out."""
-
-    def __init__(self, retry_seconds: float, give_up_on_rate_limit: Callable[[], bool]) -> None:
-        self._retry_seconds = retry_seconds
-        self._give_up_on_rate_limit = give_up_on_rate_limit
-        self._waited_seconds = 0.0
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        fault = _fault(retry_state)
-        self._waited_seconds += fault.waited_seconds
-        if fault.rate_limited:
-            return self._give_up_on_rate_limit()
-        trouble_seconds = (retry_state.seconds_since_start or 0.0) - self._waited_seconds
-        return trouble_seconds + retry_state.upcoming_sleep >= self._retry_seconds
+def is_retryable(status: int) -> bool:
+    """Whether an answer of this HTTP status may be better the next time."""
+    return status in (408, 425, 429) or (500 <= status < 600 and status not in _NEVER_BETTER)
 
 
 async def retry(
@@ -86,40 +68,45 @@ async def retry(
     retry_seconds: float,
     give_up_on_rate_limit: Callable[[], bool],
     sleep: Callable[[float], Awaitable[None]],
-    before_sleep: Callable[[RetryCallState], None],
+    before_sleep: Callable[[Fault, int, float], None],
 ) -> T:
     """Repeat `attempt`, whose first try ended in `fault`, by the policy above.
 
     The first try is the caller's: nearly every call is answered by it, and pays nothing for the policy.
 
+    Args:
+        fault: what the first try ended in.
+        attempt: one more try.
+        retry_seconds: the most trouble to have, as the policy counts it.
+        give_up_on_rate_limit: asked after each 429.
+        sleep: waits so many seconds.
+        before_sleep: told of each wait: the fault, how many attempts have failed, the seconds to wait.
+
     Raises:
         Fault: the last one, when the policy gave up.
     """
-    # tenacity decides; its own asynchronous loop would ask of each of its steps whether it is a coroutine, at the cost
-    # of a request
-    policy = Retrying(
-        wait=_WaitUnlessRateLimited(),
-        stop=_StopWhenSpent(retry_seconds, give_up_on_rate_limit),
-        before_sleep=before_sleep,
-        reraise=True,
-    )
-    policy.begin()
-    state = RetryCallState(policy, None, (), {})
-    while True:
+    began_at = time.monotonic()
+    waited_seconds = 0.0
+    for failed in itertools.count(1):
         # what it was raised in and from: a dozen frames and an answer, kept for as long as the wait is
         fault.__traceback__ = fault.__context__ = None
-        state.set_exception((Fault, fault, None))
-        policy.iter(state)  # raises the last fault when it gives up
-        state.prepare_for_next_attempt()
-        await sleep(state.upcoming_sleep)
+        seconds = 0.0 if fault.rate_limited else _wait_seconds(failed)
+        if fault.rate_limited:
+            gives_up = give_up_on_rate_limit()
+        else:
+            gives_up = time.monotonic() - began_at - waited_seconds + seconds >= retry_seconds
+        if gives_up:
+            break
+        before_sleep(fault, failed, seconds)
+        await sleep(seconds)
         try:
             return await attempt()
         except Fault as another:
             fault = another
+        waited_seconds += fault.waited_seconds
+    raise fault
 
 
-def _fault(retry_state: RetryCallState) -> Fault:
-    assert retry_state.outcome is not None
-    fault = retry_state.outcome.exception()
-    assert isinstance(fault, Fault)
-    return fault
+def _wait_seconds(failed: int) -> float:
+    growing = _FIRST_WAIT_SECONDS * _GROWTH ** min(failed - 1, 100)
+    return min(growing, _LONGEST_WAIT_SECONDS) + random.uniform(0, _JITTER_SECONDS)  # noqa: S311 (no secret)
