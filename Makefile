@@ -8,6 +8,8 @@ PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.1
 PIP := $(if $(UV),uv pip,$(BIN)/python -I -m pip)
 INTO := $(if $(UV),--python $(BIN)/python,--disable-pip-version-check)
 INSTALL := $(PIP) install --quiet $(INTO) $(if $(UV),--compile-bytecode)
+RUNTIME_LOCK := requirements/runtime.lock
+DEV_LOCK := requirements/dev.lock
 # A lock is complete, so nothing is resolved: what a release of tomorrow asks for can't change what is installed.
 INSTALL_LOCK := $(INSTALL) --no-deps --require-hashes -r
 CHECK := found=$$($(PIP) check $(INTO) 2>&1) || { echo "$$found" >&2; exit 1; }
@@ -28,7 +30,7 @@ export PIP_USER := 0
 help: ## this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
 	@echo
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and PostgreSQL
 
@@ -95,16 +97,16 @@ $(VENV)/made-in:
 	$(if $(UV),uv venv --quiet --python "$$(command -v "$$python")","$$python" -m venv) $(VENV)
 	@pwd -P > $@
 
-$(VENV)/runtime: requirements/runtime.lock pyproject.toml $(VENV)/made-in
+$(VENV)/runtime: $(RUNTIME_LOCK) pyproject.toml $(VENV)/made-in
 	@$(if $(UV),,$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null)
-	@$(INSTALL_LOCK) requirements/runtime.lock
+	@$(INSTALL_LOCK) $(RUNTIME_LOCK)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(CHECK)
 	@$(BIN)/python -m compileall -q sources pipelines sandbox
 	@touch $@
 
-$(VENV)/dev: requirements/dev.lock $(VENV)/runtime
-	@$(INSTALL_LOCK) requirements/dev.lock
+$(VENV)/dev: $(DEV_LOCK) $(VENV)/runtime
+	@$(INSTALL_LOCK) $(DEV_LOCK)
 	@$(CHECK)
 	@touch $@
 
@@ -116,6 +118,8 @@ $(VENV)/uv/bin/uv: $(VENV)/runtime
 $(AUDIT)/bin/pip-audit: $(VENV)/runtime
 	@$(if $(UV),uv venv --quiet --clear --python $(BIN)/python,$(BIN)/python -m venv --clear) $(AUDIT)
 	@$(if $(UV),uv pip install --quiet --python $(AUDIT)/bin/python,$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check) pip-audit
+
+include requirements/environments.mk
 
 -include crash/crash.mk
 

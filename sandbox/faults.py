@@ -57,7 +57,13 @@ ERROR_CODES = {
 }
 ERROR_CODES |= {409: "conflict", 410: "gone", 422: "parameter_invalid", 429: "rate_limit_exceeded"}
 ERROR_CODES |= {500: "server_error", 502: "bad_gateway", 503: "service_unavailable", 504: "gateway_timeout"}
-REASONS = {status.value: status.phrase for status in HTTPStatus}
+# Python 3.13 calls 413, 414, 416 and 422 by the newer names of RFC 9110; the phrase is not to follow the Python.
+REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 HTML_PAGE = b"<html><head><title>%d</title></head><body><h1>Something in between answered</h1></body></html>"
 
 

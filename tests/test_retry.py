@@ -100,7 +100,7 @@ REFUSED = {
     "status:400": (400, "bad_request", "Bad Request"),
     "status:409": (409, "conflict", "Conflict"),
     "status:410": (410, "gone", "Gone"),
-    "status:422": (422, "parameter_invalid", "Unprocessable Entity"),
+    "status:422": (422, "parameter_invalid", "Unprocessable Content"),
     "html:404": (404, None, "<html><head><title>404</title></head>"),
     "redirect": (302, None, "HTTP 302 with an empty body"),
     "redirect:307": (307, None, "HTTP 307 with an empty body"),

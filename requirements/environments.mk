@@ -1,0 +1,38 @@
+# Included by the Makefile: the tests in other environments than .venv, each in a venv of its own below .venv.
+
+# What depends on the packages and on Python: ids, rows, requests, loads, the command. Left out are our own arithmetic,
+# the stand-in's own tests, and what is about this repository: those say the same everywhere.
+ELSEWHERE := $(addprefix --ignore-glob=tests/,test_benchmarks* test_budget* test_crash* test_docs* test_kill* \
+  test_order* test_pace* test_sandbox* test_secrets* test_sweep_* test_two_at_once* test_calls_properties*)
+
+# $(call python,3.12) prints where that Python is: on PATH (all that pyenv has included), or among uv's. Downloads none.
+python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) python$(1) -c 'import sys; print(sys.executable)' \
+  || uv python find --system --no-python-downloads $(1); } 2>/dev/null
+# $(call with_python,3.12,COMMANDS): they find it in $$python; where it is not here, that is said.
+with_python = python=$$($(call python,$(1))) || { echo "skipped $@: no Python $(1) on this machine" >&2; exit 0; }; $(2)
+OTHER_PYTHONS := 3.12 3.13 3.14
+
+.PHONY: test-lowest test-pythons test-old-pip $(OTHER_PYTHONS:%=test-python%)
+
+test-lowest: ## passes the main tests with the lowest version of each direct dependency, on Python 3.11
+	@$(call with_python,3.11,$(MAKE) test CI= VENV=.venv/lowest PYTHON="$$python" \
+	  RUNTIME_LOCK=requirements/lowest.lock DEV_LOCK=requirements/lowest.lock ARGS="$(ELSEWHERE) $(ARGS)")
+
+test-pythons: $(OTHER_PYTHONS:%=test-python%) ## passes the main tests with each other Python that is here
+
+$(OTHER_PYTHONS:%=test-python%): test-python%:
+	@$(call with_python,$*,$(MAKE) test CI= VENV=.venv/python$* PYTHON="$$python" ARGS="$(ELSEWHERE) $(ARGS)")
+
+# The pip of Debian 12, as a newcomer has it: no uv, a fresh folder with a space in its name, and settings of pip that
+# other tools leave behind.
+OLD_PIP := 23.0.1
+test-old-pip: ## sets up from nothing with pip 23.0.1, in a folder with a space in its name, and runs the demo
+	@$(call with_python,3.11,\
+	  folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && clone="$$folder/a clone" && \
+	  git checkout-index --all --prefix="$$clone/" && \
+	  "$$python" -m venv "$$clone/.venv" && (cd -P "$$clone" && pwd > .venv/made-in) && \
+	  "$$clone/.venv/bin/python" -m pip install --quiet --disable-pip-version-check pip==$(OLD_PIP) && \
+	  echo 'click<8' > "$$folder/constraints.txt" && \
+	  PIP_USER=1 PIP_TARGET="$$folder/elsewhere" PIP_REQUIRE_HASHES=1 PIP_CONSTRAINT="$$folder/constraints.txt" \
+	    $(MAKE) -C "$$clone" CI= UV= demo .venv/dev && \
+	  "$$clone/.venv/bin/python" -m pip --version | grep -q '^pip $(OLD_PIP) ' && test ! -e "$$folder/elsewhere")
