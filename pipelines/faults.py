@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.configuration.exceptions import (
+    ConfigFieldMissingException,
+    ConfigurationException,
+    ValueNotSecretException,
+)
 from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from sources.intercom.errors import IntercomError
+from sources.intercom.settings import misplaced
 
 from .locks import Taken
 from .outcome import DestinationFailed, RunStopped, UsageError
@@ -88,6 +93,8 @@ def explained(destination: str) -> Iterator[None]:
             f"--destination {destination} is not configured: {', '.join(error.fields)} missing; set "
             f"[destination.{destination}] in .dlt/secrets.toml, or {variable}"
         ) from None
+    except ValueNotSecretException as error:
+        raise UsageError(misplaced(error)) from None
     except ConfigurationException as error:
         raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
     except (RunStopped, Taken, IntercomError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from sandbox import Sandbox
 from .conftest import Postgres, Project
 
 TOKEN = "SOURCES__INTERCOM__ACCESS_TOKEN"
+ROOT = Path(__file__).parent.parent
 SECRET = "dG9rOjAxMjM0NTY3ODlfc2VjcmV0"
 
 
@@ -91,6 +93,46 @@ def test_toml_files_that_cant_be_read_are_named(project: Project, api: Sandbox) 
         assert SECRET not in line
         file.unlink()
     assert api.stats()["requests"] == 0
+
+
+def test_a_secret_in_config_toml_is_refused_with_where_it_goes(project: Project, api: Sandbox) -> None:
+    (project.folder / ".dlt").mkdir()
+    for setting, value in {"sources.intercom.access_token": SECRET, "destination.duckdb.credentials": "a.db"}.items():
+        section, name = setting.rsplit(".", 1)
+        (project.folder / ".dlt" / "config.toml").write_text(f'[{section}]\n{name} = "{value}"\n')
+        result = Project(project.folder, {}).load("1", "--dry-run")
+        assert result.exit_code == 2, result.stderr
+        (line,) = result.stderr.splitlines()
+        for part in (setting, "config.toml", ".dlt/secrets.toml", setting.replace(".", "__").upper()):
+            assert part in line
+        assert value not in line
+    assert api.stats()["requests"] == 0
+
+
+def test_what_the_shipped_files_invite_to_works(project: Project, api: Sandbox, postgres: Postgres) -> None:
+    """The files of `.dlt` with each comment that is a setting made one."""
+    api.configure(calls=0, token=SECRET, bodies={"1": {"type": "call", "id": "1"}})
+    (project.folder / ".dlt").mkdir()
+    for shipped, name in {"config.toml": "config.toml", "example.secrets.toml": "secrets.toml"}.items():
+        text = (ROOT / ".dlt" / shipped).read_text("utf-8")
+        text = re.sub(r"^# (?=\[[\w.]+\]$|\w+ = )", "", text, flags=re.MULTILINE)
+        for example, real in {
+            "https://…": api.url,
+            "…": SECRET,
+            "intercom_calls.duckdb": "mine.duckdb",
+            "postgresql://loader:password@localhost:5432/warehouse": postgres.url,
+        }.items():
+            text = text.replace(f'"{example}"', f'"{real}"')
+        assert "…" not in text
+        (project.folder / ".dlt" / name).write_text(text, "utf-8")
+    of_its_own = Project(project.folder, {})
+    for destination, place in {"duckdb": "mine.duckdb", "postgres": "postgres"}.items():
+        result = of_its_own.load("1", "--destination", destination)
+        assert (result.exit_code, result.summary["loaded"]) == (0, 1), result.stderr
+        assert place in result.stderr
+    checked = of_its_own.run("check")
+    assert checked.exit_code == 0, checked.stderr
+    assert str(project.folder / "mine.duckdb") in checked.stdout
 
 
 def test_all_is_found_in_the_project_folder_from_wherever_the_command_runs(

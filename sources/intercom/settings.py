@@ -7,7 +7,11 @@ import os
 from urllib.parse import urlsplit
 
 from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.exceptions import ConfigurationException, ConfigValueCannotBeCoercedException
+from dlt.common.configuration.exceptions import (
+    ConfigurationException,
+    ConfigValueCannotBeCoercedException,
+    ValueNotSecretException,
+)
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import TSecretStrValue
 
@@ -109,6 +113,8 @@ def _resolve(sections: tuple[str, ...], given: dict[str, str]) -> Settings:
         value = "its value" if error.field_name == "access_token" else repr(error.field_value)
         kind = "a number" if error.hint is float else "text"
         raise ConfigurationError(f"{error.field_name}: {value} is not {kind}") from None
+    except ValueNotSecretException as error:
+        raise ConfigurationError(misplaced(error)) from None
     except ConfigurationException as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"[sources.intercom] can't be read: {reason}") from None
@@ -116,6 +122,14 @@ def _resolve(sections: tuple[str, ...], given: dict[str, str]) -> Settings:
         settings.access_token = os.environ.get("INTERCOM_ACCESS_TOKEN")
     check(settings)
     return settings
+
+
+def misplaced(error: ValueNotSecretException) -> str:
+    """Say where a secret belongs that was found in config.toml; dlt takes all credentials for secrets."""
+    return (
+        f"{error.key} is a secret to dlt, which config.toml can't hold; move it to .dlt/secrets.toml, or set "
+        f"{error.key.replace('.', '__').upper()}"
+    )
 
 
 def check(settings: Settings) -> None:
