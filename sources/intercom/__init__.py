@@ -7,8 +7,6 @@ Example:
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 import dlt
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
@@ -16,6 +14,7 @@ from dlt.extract import DltResource
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
 from .extract import Extraction, ItemFormat
 from .fetch import Strategy
+from .given_ids import BadIdsChoice, CallsResource, Ids
 from .plan import Refresh
 from .settings import SourceArguments, resolve_source_settings
 from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE
@@ -25,13 +24,13 @@ __all__ = ["ApiUnreachable", "BadIds", "ConfigurationError", "IntercomError", "T
 
 @dlt.source(name="intercom", section="intercom", spec=SourceArguments)
 def intercom(
-    ids: Any,
+    ids: Ids | None = None,
     refresh: Refresh = "all",
     strategy: Strategy = "auto",
     workers: int | None = None,
     share: float = 1.0,
     id_column: str | None = None,
-    bad_ids: Literal["refuse", "skip"] = "refuse",
+    bad_ids: BadIdsChoice = "refuse",
     item_format: ItemFormat = "arrow",
     access_token: TSecretStrValue = dlt.secrets.value,
     region: str | None = dlt.config.value,
@@ -41,13 +40,15 @@ def intercom(
     """Fetch each call once and hand it to dlt.
 
     Args:
-        ids: call ids; read, checked and united when dlt extracts, before anything is requested.
+        ids: call ids: an iterable of text and integers, an Arrow array or column, a column of pandas or polars, rows
+            or a frame with `id_column`, a dlt resource; or leave it out and pipe one in: `other | source.calls`. Read,
+            checked and united when dlt extracts, before anything is requested.
         refresh: `all` asks for every id, `new` for those without a row in `calls`, `open` for those that may
             still change; what is loaded already is asked of the running pipeline's destination.
         strategy: `by-id`; `sweep`: pages of calls first, and by id what they lack; `auto`: as is cheaper.
         workers: the most requests in flight; None lets the measured latency decide.
         share: how much of each of the API's rate windows to use, 0 < share <= 1.
-        id_column: the column with the ids, where `ids` are rows or a frame of several columns.
+        id_column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
         bad_ids: `refuse`: an id that can't be one ends the run before any request; `skip`: it is left out.
         item_format: `arrow`: tables of about a thousand rows; `object`: dicts, at a multiple of the CPU and memory.
         access_token: by default `access_token` of the source's section, else INTERCOM_ACCESS_TOKEN.
@@ -76,6 +77,7 @@ def intercom(
     )
     calls = dlt.resource(
         extraction.of("calls"),
+        _impl_cls=CallsResource,
         name="calls",
         primary_key="id",
         write_disposition=MERGE,

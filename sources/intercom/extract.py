@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 import dlt
@@ -16,8 +17,7 @@ from dlt.extract.source import DltSource
 
 from .errors import ConfigurationError
 from .fetch import Fetch, Strategy
-from .given_ids import read_given_ids
-from .ids import IdList
+from .given_ids import BadIdsChoice, GivenIds, Ids
 from .plan import Plan, Refresh
 from .reconcile import reconcile
 from .settings import Settings
@@ -36,21 +36,22 @@ class Extraction:
     """Fetches calls for the resources of one source object, anew each time that dlt extracts it.
 
     Args:
-        ids, id_column, bad_ids: as `read_given_ids` takes them; read when dlt extracts.
+        ids, id_column, bad_ids: as `GivenIds` takes them; read when dlt extracts.
         item_format: `arrow`: tables of about a thousand rows; `object`: lists of as many dicts.
         share: how much of each of the API's rate windows to use, 0 < share <= 1.
 
     Raises:
+        BadIds: `ids` is nothing that holds ids.
         ConfigurationError: an argument is not one of its values.
     """
 
     def __init__(
         self,
-        ids: Any,
+        ids: Ids | None,
         settings: Settings,
         *,
         id_column: str | None,
-        bad_ids: Literal["refuse", "skip"],
+        bad_ids: BadIdsChoice,
         refresh: Refresh,
         strategy: Strategy,
         workers: int | None,
@@ -59,16 +60,13 @@ class Extraction:
     ) -> None:
         _one_of("refresh", refresh, Refresh)
         _one_of("strategy", strategy, Strategy)
-        _one_of("bad_ids", bad_ids, Literal["refuse", "skip"])
+        _one_of("bad_ids", bad_ids, BadIdsChoice)
         _one_of("item_format", item_format, ItemFormat)
         if not 0 < share <= 1:
             raise ConfigurationError(f"share = {share!r} must be a number above 0 and at most 1")
         if workers is not None and workers < 1:
             raise ConfigurationError(f"workers = {workers!r} must be 1 or more")
-        self.ids = ids
-        self._id_column = id_column
-        self._bad_ids = bad_ids
-        self._listed: IdList | None = None
+        self.given = GivenIds(ids, id_column, bad_ids)
         self._settings = settings
         self._refresh = refresh
         self._strategy = strategy
@@ -90,6 +88,7 @@ class Extraction:
 
         rows.__name__ = rows.__qualname__ = table
         rows.table = table  # type: ignore[attr-defined]
+        rows.given = self.given  # type: ignore[attr-defined]
         return rows
 
     def _join(self, table: str) -> _Run:
@@ -104,17 +103,10 @@ class Extraction:
 
     def plan(self) -> Plan:
         """What is to be fetched, by what the running pipeline's destination holds."""
-        plan = Plan(self._read_ids().ids, self._refresh, self._settings.settle_hours)
+        plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
         if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
             plan.ask(dlt.current.pipeline())
         return plan
-
-    def _read_ids(self) -> IdList:
-        """The ids, read anew where they can be: an iterator gives them once, and dlt may extract a source again."""
-        listed = self._listed or read_given_ids(self.ids, self._id_column, self._bad_ids)
-        if isinstance(self.ids, Iterator):
-            self._listed = listed
-        return listed
 
     def fetch(self, plan: Plan) -> Fetch:
         """Fetch what is planned, in the background."""
@@ -214,8 +206,12 @@ class _Run:
 
 
 def _one_of(name: str, value: object, kind: Any) -> None:
-    if value not in get_args(kind):
-        raise ConfigurationError(f"{name} = {value!r} is not one of {', '.join(get_args(kind))}")
+    known = get_args(kind)
+    if value in known:
+        return
+    near = get_close_matches(str(value).lower(), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigurationError(f"{name} = {value!r} is not one of {', '.join(known)}{hint}")
 
 
 def _current_source() -> DltSource | None:

@@ -183,4 +183,6 @@ def _instead(given: object) -> str:
         return 'wrap it: ids=dlt.resource(…, name="ids")'
     if callable(given):
         return "call it"
+    if hasattr(given, "arrow"):  # a relation of dlt's datasets
+        return "give its arrow()"
     return "give a list, an Arrow array, a column, rows or a dlt resource"
