@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+from . import bounds
 from .fork_server import LENGTH
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,14 +168,14 @@ def start(
 ) -> Process:
     """Start `intercom-calls …` or `python -c …`: forked, unless it is something else, `plain`, or not the same.
 
-    `bound` is called in the process before it begins; for a fork it must be from here or the standard library.
+    `bound` is called in the process before it begins; for a fork it must be from here or from `bounds.py`.
     """
-    script = argv[2] if [*argv[:2]] == [sys.executable, "-c"] and len(argv) == 3 else None
+    script = argv[2] if [*argv[:2]] == [sys.executable, "-c"] else None
     if not plain and (script is not None or argv[0] == COMMAND) and fork_server().suits(env):
         called = bound.func if isinstance(bound, functools.partial) else bound
-        if called is None or called.__module__ in (__name__, "resource"):
+        if called is None or called.__module__ in (__name__, bounds.__name__):
             pickled = pickle.dumps(bound) if bound else None
-            shown = ["-c"] if script is not None else argv
+            shown = ["-c", *argv[3:]] if script is not None else argv
             streams = [stdin, stdout, stderr]
             return fork_server().start(shown, cwd=cwd, env=env, streams=streams, script=script, bound=pickled)
     return subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=bound)  # noqa: PLW1509

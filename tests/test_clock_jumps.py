@@ -50,7 +50,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_load_changes_nothing_but_what_it
     """While the rate budget waits for a window, a call is retried, and chunks are loaded."""
     jumping = _JumpingProject(project.folder, project.env, project.results)
     ids = write_ids(project, 1_000_001, 60)
-    api.configure(missing_share=0, limit=20, window_seconds=2, faults={"1000019": ["status:503"] * 4})
+    api.configure(missing_share=0, limit=20, window_seconds=1, faults={"1000019": ["status:503"] * 4})
     jump = Path(project.folder, "jump")
     with running(jumping, "--ids", ids, "--chunk-size", "10", "--workers", "4", "--strategy", "by-id") as run:
         run.wait_until(lambda: api.stats()["requests"] >= 20)
@@ -72,6 +72,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_load_changes_nothing_but_what_it
     assert (_hours_off(started_at), _hours_off(finished_at)) == (0, seconds / 3600)
 
     jump.unlink()
+    api.configure(limit=None)
     again = project.load("--ids", ids, "--refresh", "new")
     assert (again.exit_code, again.summary["requests"], again.summary["already_loaded"]) == (0, 0, 60)
     asked = project.load("--ids", ids, "--refresh", "all")

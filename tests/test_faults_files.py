@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import re
-import resource
 import shutil
 import struct
 import subprocess
@@ -21,27 +19,20 @@ import pytest
 
 from sandbox import Sandbox
 
+from . import bounds
 from .conftest import Postgres, Project, Result
 from .leaks import files_below
 from .processes import has_file, running, write_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# prctl(2) and capabilities(7): what lets root pass over the rights of files
-_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2
-
-
-def _bound_by_rights() -> None:
-    """Make what this process becomes heed the rights of files, be it root's."""
-    if sys.platform == "linux":
-        for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
-            ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
-
 
 @cache
 def _heeds_rights(folder: Path) -> bool:
     folder.chmod(0o500)
-    tried = subprocess.run(["touch", folder / "file"], check=False, capture_output=True, preexec_fn=_bound_by_rights)
+    tried = subprocess.run(
+        ["touch", folder / "file"], check=False, capture_output=True, preexec_fn=bounds.by_rights_of_files
+    )
     return tried.returncode != 0
 
 
@@ -130,7 +121,9 @@ def test_what_a_first_load_may_not_write_is_told_before_anything_is_asked(
         path.mkdir(parents=True, exist_ok=True)
     before = _contents(project.folder)
     with _rights(path, mode):
-        _told(project.load("1000001", bound=_bound_by_rights), "Permission denied", "needs the right", path.name)
+        _told(
+            project.load("1000001", bound=bounds.by_rights_of_files), "Permission denied", "needs the right", path.name
+        )
     after = _contents(project.folder)
     assert {file: after[file] for file in before} == before
     assert not [file for file in after.keys() - before.keys() if ".dlt" not in file and not file.endswith(".lock")]
@@ -149,7 +142,7 @@ def test_a_right_that_is_lost_between_two_loads_is_told_and_not_waited_for(
     (path,) = project.folder.glob(place) if place else [project.folder]
     env = {"SOURCES__INTERCOM__RETRY_SECONDS": "10000"}
     with _rights(path, 0o400 if path.is_file() else 0o500):
-        _told(project.load("1000002", bound=_bound_by_rights, env=env), "Permission denied", "needs the right")
+        _told(project.load("1000002", bound=bounds.by_rights_of_files, env=env), "Permission denied", "needs the right")
     assert project.query("SELECT id FROM intercom.calls") == [("1000001",)]
     done = project.load("1000002")
     assert done.exit_code == 0, done.stderr
@@ -179,10 +172,7 @@ def test_a_working_folder_that_is_full_is_exit_1_and_the_same_command_completes(
     ids = write_ids(project, 1_000_001, 200)
     api.configure(missing_share=0)
     load = ("--ids", ids, "--destination", "postgres")
-
-    def full() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
+    full = bounds.by_size_of_files(10_000)
     _told(project.load(*load, bound=full, env={"SOURCES__INTERCOM__RETRY_SECONDS": "1"}), "File too large")
     done = project.load(*load)
     assert done.exit_code == 0, done.stderr

@@ -241,15 +241,9 @@ def test_a_library_load_fits_into_the_tables_of_the_command(project: Project, ap
     script = PRELUDE.replace("mine.duckdb", "intercom_calls.duckdb") + (
         "pipeline('intercom').run(intercom(ids=['1', '2', 'gone'], refresh='new'))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        check=False,
-        cwd=project.folder,
-        # dlt remembers in its working folder where a relative database was first
-        env=project.environment(DLT_DATA_DIR=str(project.folder / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false"),
-        capture_output=True,
-        text=True,
-    )
+    # dlt remembers in its working folder where a relative database was first
+    env = project.environment(DLT_DATA_DIR=str(project.folder / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false")
+    done = forked.run([sys.executable, "-c", script], cwd=project.folder, env=env)
     assert done.returncode == 0, done.stderr
     assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1",), ("2",)]
     assert project.query("SELECT call_id, http_status FROM intercom.call_errors") == [("gone", 404)]

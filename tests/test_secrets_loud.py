@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from sandbox import Sandbox
 
+from . import bounds
 from .conftest import Project, Result
 from .leaks import TOKEN, holds_token
 from .processes import Running, running, write_ids
@@ -128,7 +128,7 @@ def test_neither_a_full_disk_nor_a_held_file_nor_another_load_nor_a_signal_does(
     api.configure(latency_seconds=0.05)
     project.env |= {f"SOURCES__INTERCOM__{name}": value for name, value in SOON.items()}
     ids = write_ids(project, 1_000_001, 20)
-    full = project.load(*LOUD, "--ids", ids, bound=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)))
+    full = project.load(*LOUD, "--ids", ids, bound=bounds.by_size_of_files(30_000))
     assert full.exit_code == 1, full.stderr
     with duckdb.connect(str(project.folder / "intercom_calls.duckdb")):
         assert _watched(project).exit_code == 1

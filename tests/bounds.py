@@ -1,0 +1,43 @@
+"""What takes rights away from a process of the command, called in it before it begins: a fork can be bound, too.
+
+For that nothing here may import what the tests need and the command does not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import resource
+import sys
+from collections.abc import Callable
+
+# prctl(2), capset(2) and capabilities(7): what lets root pass over the rights of files
+_PR_CAPBSET_DROP = 24
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_VERSION_3 = 0x20080522
+
+
+def by_rights_of_files() -> None:
+    """Make this process, and what it becomes, heed the rights of files, be it root's."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    header, data = (
+        (ctypes.c_uint32 * 2)(_VERSION_3, 0),
+        (ctypes.c_uint32 * 6)(),
+    )  # effective, permitted, inheritable: twice
+    libc.capget(header, data)
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        for place in range(3):
+            data[place] &= ~(1 << capability)
+    libc.capset(header, data)
+
+
+def by_size_of_files(most_bytes: int) -> Callable[[], None]:
+    """No file grows beyond so many bytes: a stand-in for a full disk."""
+    return functools.partial(_limit, most_bytes)
+
+
+def _limit(most_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
