@@ -93,7 +93,11 @@ BAD_IDS: list[tuple[object, str | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "column", "cause"), [*NO_IDS, *BAD_IDS], ids=repr)
+@pytest.mark.parametrize(
+    ("given", "column", "cause"),
+    [*NO_IDS, *BAD_IDS],
+    ids=lambda value: f"{value:.60}" if isinstance(value, str) else type(value).__name__,
+)
 def test_what_holds_none_is_refused_with_what_to_write(given: object, column: str | None, cause: str) -> None:
     with pytest.raises(BadIds, match=re.escape(cause)) as refused:
         read_given(given, column)
