@@ -28,7 +28,7 @@ from .destination import Target
 from .faults import explained, is_locked_file, may_pass, persevere
 from .guard import Guard
 from .interruption import Interruption
-from .outcome import ExitCode, Summary, exit_code_of
+from .outcome import ExitCode, Summary, counted, exit_code_of
 from .request import LoadRequest
 from .rows import rows_back
 from .runs import load_runs_resource
@@ -39,6 +39,39 @@ GUARD_SPOKE = (
     "so many calls answered 404 that the token may be another workspace's; no call was marked deleted. Check it "
     "with `intercom-calls check`, then run the same command"
 )
+
+
+def load_into(
+    target: Target,
+    ids: IdList,
+    request: LoadRequest,
+    settings: Settings,
+    summary: Summary,
+    watching: Callable[[int], Callable[[Fetch], AbstractContextManager[object]]],
+    interruption: Interruption,
+) -> None:
+    """Load these ids into a target, the only load there.
+
+    Args:
+        target: where to; it is locked meanwhile.
+        ids: the list.
+        request: how.
+        settings: where the API is.
+        summary: kept up on the way.
+        watching: called with the number of ids to ask for, for what `Run.run` is to run beside the fetch.
+        interruption: notes signals meanwhile.
+
+    Raises:
+        AnotherLoad, TokenRefused, ApiUnreachable, DestinationFailed, Stopped, UsageError
+    """
+    with interruption:
+        run = Run(request, ids, target, settings, interruption, summary)
+        logger.info("loading into %s, dataset %s", target.location, target.dataset)
+        with target.locked():
+            run.prepare()
+            counts = (f"{summary.already_loaded:,}", f"{run.to_ask:,}")
+            logger.info("%s: %s already loaded, %s to fetch", counted(summary.requested, "id"), *counts)
+            run.run(watching(run.to_ask))
 
 
 class Run:

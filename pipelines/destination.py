@@ -7,53 +7,113 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.pipeline import get_dlt_pipelines_dir
+from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 from sqlglot import exp
 
 from .faults import explained
-from .location import location_of, pipeline_name
+from .location import Location, location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
-from .outcome import AnotherLoad, DestinationFailed
+from .outcome import AnotherLoad, DestinationFailed, UsageError
+from .runs import RUNS_TABLE
+
+# The schema of the source, and so of every load into a caller's own pipeline.
+SCHEMA = "intercom"
 
 
 class Target:
     """A destination and dataset, with dlt's pipeline for it.
 
-    The pipeline's name, and with it the working folder, is made from where the data goes: a package that a killed
-    load left behind can't be finished into another database.
-
     Attributes:
+        destination: the destination's name, for messages.
+        dataset: its dataset, as it is called there.
         file: the DuckDB file, where that is the destination.
         location: where the data goes, to be shown; holds no password.
 
     Raises:
-        UsageError: no such destination, its driver is missing, or its configuration is.
+        UsageError: DuckDB could not tell the dataset from the file.
     """
 
-    def __init__(self, destination: str, dataset: str) -> None:
+    def __init__(
+        self,
+        destination: str,
+        factory: Destination[Any, Any],
+        location: Location,
+        dataset: str,
+        pipeline: dlt.Pipeline | None = None,
+    ) -> None:
         self.destination = destination
         self.dataset = dataset
+        self.file = location.file
+        self.location = location.shown
+        self._factory = factory
+        self._name = pipeline_name(location, dataset)
+        self._callers = pipeline
+        self._database_lock: PostgresLock | None = None
+        if self.file is not None and self.file.stem.lower() == dataset.lower():
+            raise UsageError(
+                f"dataset {dataset} is also the name of {self.file}, and DuckDB can't tell the two apart; rename one "
+                "of them"
+            )
+
+    @classmethod
+    def named(cls, destination: str, dataset: str) -> Self:
+        """A destination by its name, with a pipeline of our own.
+
+        The pipeline's name, and with it the working folder, is made from where the data goes: a package that a killed
+        load left behind can't be finished into another database.
+
+        Raises:
+            UsageError: no such destination, its driver is missing, or its configuration is.
+        """
         with explained(destination):
             factory = Destination.from_reference(destination)
             assert factory is not None
-            location = location_of(factory)
+            location = location_of(factory.configuration(factory.spec(), accept_partial=True), factory.destination_name)
             # says what is missing, driver or configuration
             dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client  # noqa: B018
-        self._factory = factory
-        self._name = pipeline_name(location, dataset)
-        self.file = location.file
-        self._database_lock: PostgresLock | None = None
-        self.location = location.shown
+        return cls(destination, factory, location, dataset)
+
+    @classmethod
+    def of_pipeline(cls, pipeline: dlt.Pipeline) -> Self:
+        """Where the caller's own pipeline loads to, with that pipeline.
+
+        Raises:
+            UsageError: it can't be loaded into by chunks; its destination's driver or configuration is missing.
+        """
+        factory = pipeline.destination
+        if factory is None:
+            raise UsageError(f"pipeline {pipeline.pipeline_name} has no destination; give dlt.pipeline one")
+        if pipeline.refresh is not None:
+            raise UsageError(
+                f"pipeline {pipeline.pipeline_name} has refresh={pipeline.refresh!r}: each chunk would drop the ones "
+                "before it; make the pipeline without refresh"
+            )
+        if not pipeline.config.use_single_dataset:
+            raise UsageError(
+                f"pipeline {pipeline.pipeline_name} has use_single_dataset = false; "
+                "load needs all tables in one dataset"
+            )
+        name = factory.destination_name
+        with explained(name):
+            config = pipeline.destination_client().config
+            dataset = pipeline.dataset_name or ""
+            if isinstance(config, DestinationClientDwhConfiguration):
+                dataset = config.normalize_dataset_name(dlt.Schema(SCHEMA)) or ""
+        return cls(name, factory, location_of(config, name), dataset, pipeline)
 
     @cached_property
     def pipeline(self) -> dlt.Pipeline:
-        """Made when first used, by a load under the lock: dlt empties a working folder that it finds half made."""
+        """Ours is made when first used, under the lock: dlt empties a working folder that it finds half made."""
+        if self._callers is not None:
+            return self._callers
         with explained(self.destination):
             pipeline = dlt.pipeline(self._name, destination=self._factory, dataset_name=self.dataset)
             # what waits there to be loaded are people's calls
@@ -75,7 +135,8 @@ class Target:
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(file_lock(self._lock_file()))
+                for path in self._lock_files():
+                    stack.enter_context(file_lock(path))
                 if self._factory.destination_type == "dlt.destinations.postgres":
                     self._database_lock = PostgresLock(self.pipeline)
                     with explained(self.destination):
@@ -98,9 +159,13 @@ class Target:
         """
         self._keep_locked()
         with self._file_open(tidy=replacing):
-            if not self.finish_pending():
-                self.pipeline.run(resources)
-            self._forget_loaded()
+            if self.finish_pending():
+                loaded = []
+            elif self._callers is None:
+                loaded = _load_ids(self.pipeline.run(resources))
+            else:  # as the source does; the pipeline's default schema may be another source's
+                loaded = _load_ids(self.pipeline.run(resources, schema=dlt.Schema(SCHEMA)))
+            self._forget(self.pipeline.list_completed_load_packages() if self._callers is None else loaded)
 
     def finish_pending(self) -> bool:
         """Load the package that was left behind; False when there was none.
@@ -113,13 +178,21 @@ class Target:
         self._drop_loaded()
         if not pipeline.has_pending_data:
             return False
-        pipeline.run()
+        # what `pipeline.run()` does with them, but for asking the destination for a newer state: where it finds one,
+        # or no dataset, dlt throws away what waits
+        pipeline.activate()
+        pipeline.normalize()
+        pipeline.load()
         if pipeline.has_pending_data:
-            raise DestinationFailed(
-                f"what an interrupted load left in {pipeline.working_dir} can't be finished; remove that folder, "
-                "then run the same command"
-            )
+            raise DestinationFailed(self._cant_be_finished())
         return True
+
+    def _cant_be_finished(self) -> str:
+        what = f"what an interrupted load left in {self.pipeline.working_dir} can't be finished"
+        if self._callers is None:
+            return f"{what}; remove that folder, then run the same command"
+        name = self.pipeline.pipeline_name
+        return f"{what}; look at it with `dlt pipeline {name} info`, then load it or drop it, and run the same load"
 
     @contextmanager
     def _file_open(self, *, tidy: bool) -> Iterator[None]:
@@ -148,8 +221,15 @@ class Target:
             working_folder / "load/new",
         ):
             for left in folder.glob("*/"):
-                if left.name != "extracted" and left.is_dir():
+                if left.name != "extracted" and left.is_dir() and self._is_ours(left):
                     shutil.rmtree(left)
+
+    def _is_ours(self, package: Path) -> bool:
+        """Whether a load made this package: all of them in our own working folder, else those with a run's row.
+
+        A caller's pipeline may hold data of the caller's own, that must not be lost.
+        """
+        return self._callers is None or any(package.glob(f"new_jobs/{RUNS_TABLE}.*"))
 
     def _drop_loaded(self) -> None:
         """Throw away what was loaded whole, of which the working folder had not been told when the load was killed.
@@ -159,10 +239,10 @@ class Target:
         for load_id in _loaded(self.pipeline, self.pipeline.list_normalized_load_packages()):
             shutil.rmtree(Path(self.pipeline.working_dir, "load/normalized", load_id))
 
-    def _forget_loaded(self) -> None:
+    def _forget(self, load_ids: Sequence[str]) -> None:
         """Keep the working folder from growing: what is loaded is of no use there."""
-        for load_id in self.pipeline.list_completed_load_packages():
-            shutil.rmtree(Path(self.pipeline.working_dir, "load/loaded", load_id))
+        for load_id in load_ids:
+            shutil.rmtree(Path(self.pipeline.working_dir, "load/loaded", load_id), ignore_errors=True)
 
     def _keep_locked(self) -> None:
         """Make sure that the lock is still held: a server that was restarted has forgotten it."""
@@ -175,11 +255,21 @@ class Target:
                 "then run the same command"
             ) from None
 
-    def _lock_file(self) -> Path:
+    def _lock_files(self) -> list[Path]:
         # beside a DuckDB file, since two working folders can lead to one file
         if self.file is not None:
-            return self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
-        return Path(get_dlt_pipelines_dir(), f"{self._name}.lock")
+            of_location = self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
+        else:
+            of_location = Path(get_dlt_pipelines_dir(), f"{self._name}.lock")
+        if self._callers is None:
+            return [of_location]
+        # two loads at once in one working folder would take each other's packages
+        of_folder = Path(self._callers.pipelines_dir, f"{self._callers.pipeline_name}.lock")
+        return list(dict.fromkeys((of_location, of_folder)))
+
+
+def _load_ids(info: LoadInfo | None) -> list[str]:
+    return info.loads_ids if info else []
 
 
 def _loaded(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 from .outcome import DestinationFailed, ExitCode, RunStopped
 
+_Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -21,17 +23,24 @@ class Stopped(RunStopped):
 
 
 class Interruption:
-    """Notes the first signal and tells whoever asked to be told; use as a context manager in the main thread.
+    """Notes the first signal and tells whoever asked to be told; a context manager.
 
-    A run that fails to load after the signal ends as stopped rather than failed.
+    A run that fails to load after the signal ends as stopped rather than failed. Outside the main thread, where
+    Python handles no signal, it notes none.
+
+    Args:
+        in_command: whether the process is the command's own, which a second signal ends at once; in another's it goes
+            to whom it would have gone before.
 
     Attributes:
         signal: the signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_command: bool = True) -> None:
+        self._in_command = in_command
         self.signal: signal.Signals | None = None
         self._stop: Callable[[], None] | None = None
+        self._previous: dict[signal.Signals, _Handler] = {}
 
     def tell(self, stop: Callable[[], None]) -> None:
         """Call `stop` when a signal comes, or now where one has come."""
@@ -40,18 +49,24 @@ class Interruption:
             stop()
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._restore()
         if self.signal is not None and isinstance(error, DestinationFailed):
             raise Stopped(self.signal, error) from error
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        self._restore()
+        if self._in_command:
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
         if self._stop is not None:
             self._stop()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python

@@ -18,11 +18,11 @@ from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
 from . import project
-from .chunked_run import Run
+from .chunked_run import Run, load_into
 from .dataset import Dataset
 from .destination import Target
 from .interruption import Interruption
-from .outcome import ExitCode, Summary, UsageError
+from .outcome import ExitCode, Summary, UsageError, counted
 from .progress import watcher
 from .request import LoadRequest
 
@@ -46,26 +46,23 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
     ids = _listed(request)
     if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
         raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
-    target = Target(request.destination, request.dataset)
-    if target.file is not None and target.file.stem.lower() == request.dataset:
-        raise UsageError(
-            f"--dataset {request.dataset} is also the name of {target.file}, and DuckDB can't tell the two apart; "
-            "rename one of them"
-        )
+    target = Target.named(request.destination, request.dataset)
     if request.ids_sql is not None:
         ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
-    with Interruption() as interruption:
-        run = Run(request, ids, target, settings, interruption, summary)
-        if request.dry_run:
-            run.prepare()
-            return _plan(run, request)
-        logger.info("loading into %s, dataset %s", target.location, target.dataset)
-        with target.locked():
-            run.prepare()
-            counts = _shown(summary.already_loaded, run.to_ask)
-            logger.info("%s: %s already loaded, %s to fetch", _counted(summary.requested, "id"), *counts)
-            run.run(watcher("none" if request.quiet else request.progress, run.to_ask))
+    if request.dry_run:
+        run = Run(request, ids, target, settings, Interruption(), summary)
+        run.prepare()
+        return _plan(run, request)
+    load_into(
+        target,
+        ids,
+        request,
+        settings,
+        summary,
+        lambda to_ask: watcher("none" if request.quiet else request.progress, to_ask),
+        Interruption(),
+    )
     _tell_end(summary, target)
     return summary.as_json()
 
@@ -119,7 +116,7 @@ def _tell(ids: IdList) -> None:
     if len(rounded := ids.rounded):
         logger.warning(
             "a spreadsheet has rounded %s (%s …): format the column as text there and export the list again",
-            _counted(len(rounded), "id"),
+            counted(len(rounded), "id"),
             rounded[0].as_py(),
         )
     if ids.passed_over:
@@ -132,15 +129,15 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
     sweep = will_sweep(request.strategy, run.to_ask)
     logger.info(
         "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
-        _counted(summary.requested, "id"),
+        counted(summary.requested, "id"),
         *_shown(summary.already_loaded, summary.missing, run.to_ask),
-        _counted(run.to_ask, "request"),
+        counted(run.to_ask, "request"),
         f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
         "; pages of calls are tried first" if sweep else "",
     )
-    counted = ("requested", "duplicates", "blank", "skipped", "already_loaded")
+    shared = ("requested", "duplicates", "blank", "skipped", "already_loaded")
     return {
-        **{name: getattr(summary, name) for name in counted},
+        **{name: getattr(summary, name) for name in shared},
         "to_fetch": run.to_ask,
         "requests": run.to_ask,
         "minutes": round(run.to_ask / REQUESTS_A_MINUTE, 4),
@@ -155,7 +152,7 @@ def _tell_end(summary: Summary, target: Target) -> None:
     parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in also.items() if count]
     logger.info(
         "loaded %s into %s in %.1f s%s",
-        _counted(summary.loaded, "call"),
+        counted(summary.loaded, "call"),
         target.location,
         summary.seconds,
         f" ({', '.join(parts)})" if parts else "",
@@ -164,10 +161,6 @@ def _tell_end(summary: Summary, target: Target) -> None:
         logger.warning("why calls failed: table call_errors; the same command asks for them again")
     if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         logger.warning("stopped; the same command goes on from here")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _shown(*numbers: int) -> list[str]:

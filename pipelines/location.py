@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration
 
 
@@ -30,22 +28,17 @@ class Location:
     shown: str
 
 
-def location_of(factory: Destination[Any, Any]) -> Location:
-    """Where `factory`'s data is, from its configuration alone: nothing is connected to.
-
-    Raises:
-        ConfigurationException
-    """
-    config = factory.configuration(factory.spec(), accept_partial=True)
-    place = _data_location(config) or factory.destination_name
+def location_of(config: DestinationClientConfiguration, destination: str) -> Location:
+    """Where the data of `destination` is, from its configuration alone: nothing is connected to."""
+    place = _data_location(config) or destination
     file = None
-    if factory.destination_type == "dlt.destinations.duckdb" and place != ":memory:":
+    if config.destination_type == "duckdb" and not place.startswith(":"):
         # dlt resolves a relative path too, but not before there is a pipeline
         file = Path(dlt.current.run_context().local_dir, place).resolve()
         place = str(file)
     query = getattr(config.credentials, "query", None) or ""
-    shown = place if file else f"{factory.destination_name} at {place}"
-    return Location(factory.destination_name, f"{place} {query}", file, shown)
+    shown = place if file else f"{destination} at {place}"
+    return Location(destination, f"{place} {query}", file, shown)
 
 
 def pipeline_name(location: Location, dataset: str) -> str:

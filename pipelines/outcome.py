@@ -121,3 +121,8 @@ class Summary:
 def printable(text: str) -> str:
     """One line that can't steer a terminal, whatever the API or a file put into it."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 call`, `2,000 calls`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -12,6 +12,7 @@ from sources.intercom.tables import columns_of, merged
 
 from .outcome import Summary
 
+RUNS_TABLE = "load_runs"
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _ARROW_TYPES = {"str": pa.string(), "str | None": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
@@ -33,4 +34,4 @@ def load_runs_resource(summary: Summary, finished_at: datetime | None) -> DltRes
     """The run's row as it stands; `finished_at` is None while the run goes on."""
     row = {**summary.as_json(), "started_at": summary.started_at, "finished_at": finished_at}
     batch = pa.RecordBatch.from_pylist([row], schema=LOAD_RUNS)
-    return merged([batch], "load_runs", columns_of(LOAD_RUNS), key="run_id")
+    return merged([batch], RUNS_TABLE, columns_of(LOAD_RUNS), key="run_id")

@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract.exceptions import CurrentSourceNotAvailable
 from dlt.extract.source import DltSource
 
@@ -21,7 +20,7 @@ from .given_ids import BadIdsChoice, GivenIds, Ids
 from .plan import Plan, Refresh
 from .reconcile import reconcile
 from .settings import Settings
-from .tables import Item, calls_item, errors_batch, with_load_id
+from .tables import Item, calls_item, current_load_id, errors_batch, with_load_id
 
 ItemFormat = Literal["arrow", "object"]
 Rows = Item | list[dict[str, Any]] | None
@@ -93,7 +92,7 @@ class Extraction:
 
     def _join(self, table: str) -> _Run:
         """The extraction that is going on, where `table` has no part in it yet; else a new one."""
-        source, load_id = _current_source(), _load_id()
+        source, load_id = _current_source(), current_load_id()
         with self._starting:
             run = self._run
             if run is None or run.source is not source or run.load_id != load_id or table in run.joined:
@@ -218,14 +217,6 @@ def _current_source() -> DltSource | None:
     try:
         return dlt.current.source()
     except CurrentSourceNotAvailable:
-        return None
-
-
-def _load_id() -> str | None:
-    """The load package that is being extracted; None where rows are only iterated."""
-    try:
-        return dlt.current.load_package_state()["load_id"]
-    except CurrentLoadPackageStateNotAvailable:
         return None
 
 

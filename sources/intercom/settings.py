@@ -88,13 +88,13 @@ class SourceArguments(BaseConfiguration):
             self.resolve()
 
 
-def resolve_settings() -> Settings:
-    """Find the settings of `[sources.intercom]` by dlt's rules and check them.
+def resolve_settings(**given: str | None) -> Settings:
+    """Find the settings of `[sources.intercom]` by dlt's rules and check them; what is given comes first.
 
     Raises:
         ConfigurationError: a value is missing or can't be; names the setting and the mend.
     """
-    return _resolve(SECTIONS, {})
+    return _resolve(SECTIONS, given)
 
 
 def resolve_source_settings(**given: str | None) -> Settings:
@@ -103,12 +103,13 @@ def resolve_source_settings(**given: str | None) -> Settings:
     Raises:
         ConfigurationError: as `resolve_settings`.
     """
-    return _resolve((), {name: value for name, value in given.items() if value is not None})
+    return _resolve((), given)
 
 
-def _resolve(sections: tuple[str, ...], given: dict[str, str]) -> Settings:
+def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Settings:
+    explicit = {name: value for name, value in given.items() if value is not None}
     try:
-        settings = resolve_configuration(Settings(), sections=sections, explicit_value=given or None)
+        settings = resolve_configuration(Settings(), sections=sections, explicit_value=explicit or None)
     except ConfigValueCannotBeCoercedException as error:
         value = "its value" if error.field_name == "access_token" else repr(error.field_value)
         kind = "a number" if error.hint is float else "text"

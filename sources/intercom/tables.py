@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import dlt
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema, TSchemaContract, TTableSchemaColumns, TWriteDispositionConfig
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from .calls import SCHEMA as CALLS
@@ -41,9 +42,6 @@ MERGE: TWriteDispositionConfig = {"disposition": "merge", "strategy": "delete-in
 CONTRACT: TSchemaContract = {"tables": "evolve", "columns": "evolve", "data_type": "freeze"}
 
 Item: TypeAlias = pa.Table | pa.RecordBatch
-# dlt reads a list anew when an extraction is tried again; an iterator it reads once
-Items: TypeAlias = list[Item] | Iterator[Item]
-
 _DLT_TYPES: dict[pa.DataType, Any] = {
     pa.string(): "text",
     pa.int64(): "bigint",
@@ -77,12 +75,12 @@ class ErrorRow(NamedTuple):
         return cls(call_id, None, None, None, None, None, None, None, True)
 
 
-def calls_resource(items: Items) -> DltResource:
+def calls_resource(items: Sequence[Item]) -> DltResource:
     """The table `calls`, one row a call."""
     return merged(items, "calls", CALLS_COLUMNS, key="id")
 
 
-def call_errors_resource(items: Items) -> DltResource:
+def call_errors_resource(items: Sequence[Item]) -> DltResource:
     """The table `call_errors`: ids that could not be loaded, and why; missing ones (404) too."""
     return merged(items, "call_errors", CALL_ERRORS_COLUMNS, key="call_id")
 
@@ -101,6 +99,14 @@ def with_load_id(item: Item, load_id: str | None) -> pa.Table:
     table = pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
     load_ids = pa.repeat(pa.scalar(load_id, pa.string()), table.num_rows)
     return table.append_column(pa.field(LOAD_ID, pa.string()), load_ids)
+
+
+def current_load_id() -> str | None:
+    """The load package that is being extracted; None where rows are only iterated."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return None
 
 
 def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
@@ -125,10 +131,16 @@ def columns_of(schema: pa.Schema, hints: dict[str, TColumnSchema] | None = None)
     return columns
 
 
-def merged(items: Items, name: str, columns: TTableSchemaColumns, *, key: str) -> DltResource:
-    """Arrow data as a resource that is merged on `key`."""
+def merged(items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, key: str) -> DltResource:
+    """Arrow data as a resource that is merged on `key`; its rows hold the load package that they go in."""
+
+    def rows() -> Iterator[Item]:
+        load_id = current_load_id()
+        for item in items:
+            yield with_load_id(item, load_id)
+
     return dlt.resource(
-        items, name=name, primary_key=key, write_disposition=MERGE, columns=columns, schema_contract=CONTRACT
+        rows, name=name, primary_key=key, write_disposition=MERGE, columns=columns, schema_contract=CONTRACT
     )
 
 
