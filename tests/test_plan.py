@@ -17,14 +17,14 @@ from sources.intercom.plan import Known, Plan, Refresh
 CALLS = """
     CREATE SCHEMA IF NOT EXISTS intercom;
     CREATE TABLE intercom.calls (id VARCHAR, created_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, updated_at TIMESTAMPTZ,
-        _fetched_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ)
+        _fetched_at TIMESTAMPTZ, _deleted_at TIMESTAMPTZ, initiated_at TIMESTAMPTZ)
 """
 ERRORS = """
     CREATE SCHEMA IF NOT EXISTS intercom;
     CREATE TABLE intercom.call_errors (call_id VARCHAR, http_status BIGINT, code VARCHAR, attempts BIGINT,
         first_failed_at TIMESTAMPTZ)
 """
-# What is loaded: created, ended, fetched; what is not named is null.
+# What is loaded: created, ended, fetched, and where that is not enough initiated and updated.
 LOADED = {
     "ended-a-day-before": (None, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
     "ended-a-second-less": (None, "2026-01-01T00:00:00Z", "2026-01-01T23:59:59Z"),
@@ -33,8 +33,20 @@ LOADED = {
     "created-a-second-less": ("2026-01-01T00:00:00Z", None, "2026-01-30T23:59:59Z"),
     "created-long-ago-just-ended": ("2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z"),
     "without-any-time": (None, None, "2026-03-01T00:00:00Z"),
+    "ends-at-the-end-of-time": (None, "9999-12-31T23:59:59Z", "2026-03-01T00:00:00Z"),
+    "initiated-thirty-days-before": (None, None, "2026-01-31T00:00:00Z", "2026-01-01T00:00:00Z"),
+    "initiated-a-second-less": (None, None, "2026-01-30T23:59:59Z", "2026-01-01T00:00:00Z"),
+    "updated-thirty-days-before": (None, None, "2026-01-31T00:00:00Z", None, "2026-01-01T00:00:00Z"),
+    "updated-a-second-less": (None, None, "2026-01-30T23:59:59Z", None, "2026-01-01T00:00:00Z"),
+    # the first that is there counts
+    "created-just-now": ("2026-03-01T00:00:00Z", None, "2026-03-01T00:00:00Z", *["2026-01-01T00:00:00Z"] * 2),
+    "initiated-just-now": (None, None, "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+    "updated-just-now": (None, None, "2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"),
 }
-SETTLED = {"ended-a-day-before", "created-thirty-days-before"}
+SETTLED = {
+    "ended-a-day-before", "created-thirty-days-before", "without-any-time", "initiated-thirty-days-before",
+    "updated-thirty-days-before", "updated-just-now",
+}  # fmt: skip
 
 
 class Destination:
@@ -59,7 +71,7 @@ class Destination:
     def load(self, call_id: str, *, ended_at: str = "2026-01-01T00:00:00Z", deleted_at: str | None = None) -> None:
         """A settled row, unless it is told otherwise."""
         self.execute(
-            "INSERT INTO intercom.calls VALUES (?, NULL, ?, '2026-01-02T03:04:05Z', '2026-02-01T06:07:08Z', ?)",
+            "INSERT INTO intercom.calls VALUES (?, NULL, ?, '2026-01-02T03:04:05Z', '2026-02-01T06:07:08Z', ?, NULL)",
             [(call_id, ended_at, deleted_at)],
         )
 
@@ -92,17 +104,18 @@ def counts(plan: Plan) -> tuple[int, int, int, int]:
 
 def test_a_loaded_call_is_settled_to_the_second(destination: Destination) -> None:
     destination.execute(CALLS)
-    rows = [(name, *times) for name, times in LOADED.items()]
-    destination.execute("INSERT INTO intercom.calls VALUES (?, ?, ?, NULL, ?, NULL)", rows)
+    rows = [(name, *times, *[None] * (5 - len(times))) for name, times in LOADED.items()]
+    columns = "id, created_at, ended_at, _fetched_at, initiated_at, updated_at"
+    destination.execute(f"INSERT INTO intercom.calls ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
     plan = destination.plan(*LOADED)
     assert set(plan.call_ids()) == LOADED.keys() - SETTLED
-    assert counts(plan) == (7, 2, 0, 5)
+    assert counts(plan) == (15, 6, 0, 9)
     # the sooner it settles, the less is asked for
     assert set(destination.plan(*LOADED, settle_hours=23.5).call_ids()) == LOADED.keys() - SETTLED - {
         "ended-a-second-less"
     }
-    assert counts(destination.plan(*LOADED, refresh="new")) == (7, 7, 0, 0)
-    assert counts(destination.plan(*LOADED, refresh="all")) == (7, 0, 0, 7)
+    assert counts(destination.plan(*LOADED, refresh="new")) == (15, 15, 0, 0)
+    assert counts(destination.plan(*LOADED, refresh="all")) == (15, 0, 0, 15)
 
 
 def test_a_missing_call_is_asked_for_until_it_has_had_time_to_settle(destination: Destination) -> None:

@@ -6,6 +6,8 @@ import logging
 from email.utils import formatdate
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sources.intercom.rate_headers import HeaderReader, ServerClock
 
@@ -144,3 +146,31 @@ def test_a_clock_that_was_set_back_is_believed_after_two_minutes_at_most() -> No
     for now in (120.0, 179.5, 180.0):
         clock.saw(NOON + now - 10, now, 0.0)
         assert clock.unix(now) == NOON + now - 10
+
+
+wild_numbers = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "-", "+", " "]),
+    st.integers(0, 10**400).map(str) | st.sampled_from(["nan", "inf", "Infinity", "1_0", "\u0663", "0x1", "7" * 5000]),
+    st.sampled_from(["", ".", "e5", "e999999999999999998", "e-999999999999999998"]),
+)
+wild_dates = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Mon", "", "X"]),
+    st.integers(-5, 99),
+    st.sampled_from(["Jan", "Feb", "xx", "9"]),
+    *(st.integers(-1, most) for most in (10**6, 99, 99, 10**4)),
+    st.sampled_from(["GMT", "-0000", "+9999", "", "EST", "+999999999"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.tuples(*[wild_numbers | wild_dates | st.text(max_size=20)] * 5))
+def test_no_header_ends_a_run(texts: tuple[str, ...]) -> None:
+    reader = HeaderReader()
+    names = ("Date", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+    headers = dict(zip(names, texts, strict=True))
+    remaining, wait = reader.remaining(headers, 7.0, NOON), reader.retry_after_seconds(headers, 7.0)
+    assert remaining is None or (reader.limit is not None and 0 <= remaining <= reader.limit)
+    assert reader.limit is None or reader.limit >= 1
+    assert wait is None or 0 <= wait <= 60

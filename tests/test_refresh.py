@@ -31,6 +31,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "settled": {"ended_at": ago(hours=25)},
     "nobody-ended-for-29-days": {"created_at": ago(days=29)},
     "nobody-ended-for-31-days": {"created_at": ago(days=31)},
+    "initiated-29-days-ago": {"initiated_at": ago(days=29)},
+    "initiated-31-days-ago": {"initiated_at": ago(days=31)},
+    "updated-31-days-ago": {"updated_at": ago(days=31)},
     "without-any-time": {},
     "settled-then-failed": {"ended_at": ago(days=3)},
     "deleted": {"ended_at": ago(days=3)},
@@ -45,7 +48,10 @@ ASKED = {
     "settled": ("all",),
     "nobody-ended-for-29-days": ("open", "all"),
     "nobody-ended-for-31-days": ("all",),
-    "without-any-time": ("open", "all"),
+    "initiated-29-days-ago": ("open", "all"),
+    "initiated-31-days-ago": ("all",),
+    "updated-31-days-ago": ("all",),
+    "without-any-time": ("all",),
     "settled-then-failed": ("open", "all"),
     "deleted": ("all",),
     "failed": ("open", "new", "all"),
@@ -98,7 +104,7 @@ def past(history: Path, project: Project, api: Sandbox) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("refresh", "already_loaded", "loaded", "missing"), [("open", 3, 8, 3), ("new", 9, 2, 3), ("all", 0, 12, 2)]
+    ("refresh", "already_loaded", "loaded", "missing"), [("open", 6, 8, 3), ("new", 12, 2, 3), ("all", 0, 15, 2)]
 )
 def test_what_is_asked_for(
     refresh: str, already_loaded: int, loaded: int, missing: int, past: Project, api: Sandbox
@@ -115,7 +121,7 @@ def test_what_is_asked_for(
     assert result.exit_code == 0, result.stderr
     assert api.stats()["by_id"] == dict.fromkeys(asked, 1)
     summary = result.summary
-    assert (summary["requested"], summary["already_loaded"]) == (14, already_loaded)
+    assert (summary["requested"], summary["already_loaded"]) == (17, already_loaded)
     assert (summary["loaded"], summary["missing"], summary["not_reached"]) == (loaded, missing, 0)
 
     marked = past.query("SELECT id FROM intercom.calls WHERE _deleted_at IS NOT NULL")
@@ -129,7 +135,7 @@ def test_without_a_time_to_settle_only_what_never_ended_is_open(past: Project, a
     result = past.load(*IDS, env={"SOURCES__INTERCOM__SETTLE_HOURS": "0"})
     assert result.exit_code == 0, result.stderr
     assert set(api.stats()["by_id"]) == {
-        "going-on", "nobody-ended-for-29-days", "without-any-time", "settled-then-failed", "failed", "never-asked"
+        "going-on", "nobody-ended-for-29-days", "initiated-29-days-ago", "settled-then-failed", "failed", "never-asked"
     }  # fmt: skip
 
 

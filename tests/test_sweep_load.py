@@ -286,6 +286,20 @@ def test_a_page_beyond_reason_is_left_alone_and_its_calls_come_by_id(api: Sandbo
     assert fetched.counts.requests <= 40 + 25 + 8
 
 
+def test_wild_ids_and_totals_on_a_page_end_no_sweep(api: Sandbox) -> None:
+    """Ids of more digits than Python's `int` reads, counts that can't be: the calls beside them are loaded."""
+    calls = ",".join(['{"type":"call","id":"' + "9" * 5000 + '"}', '{"id":1e999999999999999998}', '{"id":-0}'] * 8)
+    page = f'{{"type":"list","data":[{calls}],"total_count":1000,"pages":{{"total_pages":40}}}}'
+    api.reset(limit=None, calls=1_000, missing_share=0, bodies={"?page=1": page})
+    fetched = Fetched(api, ids_from(FIRST, 1_000))
+    assert (len(fetched.rows), fetched.failed) == (1_000, [])
+    for total in ("9" * 5000, "-1", "1e999999999999999998", "1e-5", '"40"', "null"):
+        page = f'{{"type":"list","data":[],"total_count":{total},"pages":{{"total_pages":{total}}}}}'
+        api.reset(limit=None, calls=600, missing_share=0, bodies={"?page=1": page})
+        fetched = Fetched(api, ids_from(FIRST, 600))
+        assert (len(fetched.rows), fetched.failed) == (600, []), total
+
+
 def test_the_windows_are_held(api: Sandbox) -> None:
     api.reset(limit=20, window_seconds=1, calls=2_000, missing_share=0)
     fetched = Fetched(api, ids_from(1_000_001, 2_000))

@@ -31,13 +31,15 @@ _FEWEST_IDS = 5
 _INTERPOLATIONS = 2
 # What a page costs where it has to be found: itself, and often a neighbour.
 _DEAREST_PAGE = 2
+# No call's id has more digits; Python's `int` refuses thousands.
+_MOST_DIGITS = 64
 _VIOLATIONS = 3
 _VIOLATIONS_SHARE = 0.05
 
 
 def numeric_key(call_id: str) -> int:
     """An id's place among numbers; what is no number comes first."""
-    return int(call_id) if call_id.isascii() and call_id.isdecimal() else -1
+    return int(call_id) if call_id.isascii() and call_id.isdecimal() and len(call_id) <= _MOST_DIGITS else -1
 
 
 def text_key(call_id: str) -> int:

@@ -23,7 +23,8 @@ from .errors import ConfigurationError
 
 Refresh = Literal["open", "new", "all"]
 
-# A call that nobody ended is asked for no longer.
+# A call that nobody ended counts as settled so long after it began. Without any time it can't be told how old it is, and
+# asking for it every night for ever would not tell.
 ABANDONED_DAYS = 30
 # Up to here the destination is asked for these ids alone, not for all it has.
 _FEW_IDS = 500
@@ -144,8 +145,10 @@ class Plan:
     def _calls_query(self) -> str:
         return (
             "SELECT id, CASE WHEN _deleted_at IS NOT NULL THEN 'deleted' "
-            f"WHEN _fetched_at >= ended_at + INTERVAL '{self._settle_seconds} seconds' THEN 'settled' "
-            f"WHEN ended_at IS NULL AND _fetched_at >= created_at + INTERVAL '{ABANDONED_DAYS} days' THEN 'settled' "
+            "WHEN coalesce(ended_at, created_at, initiated_at, updated_at) IS NULL THEN 'settled' "
+            f"WHEN _fetched_at - INTERVAL '{self._settle_seconds} seconds' >= ended_at THEN 'settled' "
+            f"WHEN ended_at IS NULL AND _fetched_at - INTERVAL '{ABANDONED_DAYS} days' "
+            ">= coalesce(created_at, initiated_at, updated_at) THEN 'settled' "
             # in a session's own time zone the last hours of 9999 are in the year 10000, which no driver can read
             "ELSE 'open' END AS state, updated_at AT TIME ZONE 'UTC' AS updated_at, _fetched_at"
         )
