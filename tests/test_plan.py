@@ -22,7 +22,7 @@ CALLS = """
 ERRORS = """
     CREATE SCHEMA IF NOT EXISTS intercom;
     CREATE TABLE intercom.call_errors (call_id VARCHAR, http_status BIGINT, code VARCHAR, attempts BIGINT,
-        first_failed_at TIMESTAMPTZ)
+        first_failed_at TIMESTAMPTZ, _resolved BOOLEAN, _dlt_load_id VARCHAR)
 """
 # What is loaded: created, ended, fetched, and where that is not enough initiated and updated.
 LOADED = {
@@ -78,7 +78,9 @@ class Destination:
     def fail(self, call_id: str, status: int | None, code: str | None, *, ago: timedelta = timedelta(0)) -> datetime:
         """A row of call_errors, of the third attempt; gives since when."""
         since = (datetime.now(UTC) - ago).replace(microsecond=0)
-        self.execute("INSERT INTO intercom.call_errors VALUES (?, ?, ?, 3, ?)", [(call_id, status, code, since)])
+        self.execute(
+            "INSERT INTO intercom.call_errors VALUES (?, ?, ?, 3, ?, false, '1')", [(call_id, status, code, since)]
+        )
         return since
 
     def plan(self, *call_ids: str, refresh: Refresh = "open", settle_hours: float = 24) -> Plan:

@@ -8,6 +8,7 @@ Example:
 from __future__ import annotations
 
 import dlt
+from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -17,7 +18,7 @@ from .fetch import Strategy
 from .given_ids import BadIdsChoice, CallsResource, Ids
 from .plan import Refresh
 from .settings import SourceArguments, resolve_source_settings
-from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE
+from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE, with_row_ids
 
 __all__ = ["ApiUnreachable", "BadIds", "ConfigurationError", "IntercomError", "TokenRefused", "intercom"]
 
@@ -75,14 +76,16 @@ def intercom(
         share=share,
         item_format=item_format,
     )
+    of_items = with_row_ids if item_format == "object" else dict
+    # all items are one package here: of a call that a sweep saw twice the newest version counts
+    newest: TTableSchemaColumns = {**CALLS_COLUMNS, "updated_at": {**CALLS_COLUMNS["updated_at"], "dedup_sort": "desc"}}
     calls = dlt.resource(
         extraction.of("calls"),
         _impl_cls=CallsResource,
         name="calls",
         primary_key="id",
         write_disposition=MERGE,
-        # all chunks are one package here: of a call that a sweep saw twice the newest version counts
-        columns={**CALLS_COLUMNS, "updated_at": {**CALLS_COLUMNS["updated_at"], "dedup_sort": "desc"}},
+        columns=of_items(newest),
         schema_contract=CONTRACT,
     )
     call_errors = dlt.resource(
@@ -90,7 +93,7 @@ def intercom(
         name="call_errors",
         primary_key="call_id",
         write_disposition=MERGE,
-        columns=CALL_ERRORS_COLUMNS,
+        columns=of_items(CALL_ERRORS_COLUMNS),
         schema_contract=CONTRACT,
     )
     return calls, call_errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
@@ -17,8 +18,10 @@ from dlt.extract.source import DltSource
 from .errors import ConfigurationError
 from .fetch import Fetch, Strategy
 from .given_ids import BadIdsChoice, GivenIds, Ids
+from .hint_warnings import drop_expected
 from .plan import Plan, Refresh
 from .reconcile import reconcile
+from .run_target import Target, table_of
 from .settings import Settings
 from .tables import Item, calls_item, current_load_id, errors_batch, with_load_id
 
@@ -72,6 +75,7 @@ class Extraction:
         self._workers = workers
         self._share = share
         self._item_format = item_format
+        drop_expected()
         self._run: _Run | None = None
         self._starting = threading.Lock()
 
@@ -100,16 +104,25 @@ class Extraction:
             run.joined.add(table)
         return run
 
-    def plan(self) -> Plan:
-        """What is to be fetched, by what the running pipeline's destination holds."""
+    def plan(self, source: DltSource | None) -> Plan:
+        """What is to be fetched, by what is in the tables that the running pipeline is about to write.
+
+        Raises:
+            BadIds: see `GivenIds.read`.
+            ConfigurationError: rows would be lost, or the destination can't be asked what is loaded.
+        """
+        target = Target.of(source, self._item_format)
+        target.refuse_loss(self._refresh)
         plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
         if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
-            plan.ask(dlt.current.pipeline())
+            plan.ask(
+                dlt.current.pipeline(), source.schema if source else None, calls=target.calls, call_errors=target.errors
+            )
         return plan
 
     def fetch(self, plan: Plan) -> Fetch:
-        """Fetch what is planned, in the background."""
-        return Fetch(
+        """Begin to fetch what is planned, in the background."""
+        fetch = Fetch(
             plan.call_ids(),
             self._settings,
             workers=self._workers,
@@ -117,6 +130,7 @@ class Extraction:
             chunk_size=ITEM_ROWS,
             strategy=self._strategy,
         )
+        return fetch.__enter__()
 
     def item(self, item: Item, load_id: str | None) -> Rows:
         """Arrow data as it is handed to dlt."""
@@ -170,9 +184,10 @@ class _Run:
     def _pull(self) -> None:
         """Take the next chunk, if there is one soon."""
         if self._fetch is None:
-            self._plan = self._extraction.plan()
-            self._fetch = self._extraction.fetch(self._plan)
-            self._fetch.__enter__()
+            self._plan = self._extraction.plan(self.source)
+            # in a context of its own: the fetch's event loop would keep dlt's pipe, and so the rows that are iterated,
+            # from being collected and closed
+            self._fetch = Context().run(self._extraction.fetch, self._plan)
         if not self._fetch.is_ready(_TURN_SECONDS):
             return
         chunk = self._fetch.take()
@@ -224,5 +239,4 @@ def _selected(source: DltSource | None) -> set[str]:
     """The tables that this extraction is to fill."""
     if source is None:
         return set()
-    tables = (getattr(resource._pipe.gen, "table", None) for resource in source.selected_resources.values())
-    return {table for table in tables if table}
+    return {table for resource in source.selected_resources.values() if (table := table_of(resource))}

@@ -8,6 +8,7 @@ for is together never more than two chunks, which is the most that a crash can c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -149,8 +150,8 @@ class Fetch:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
-        self._thread.join()
-        self._loop.close()
+        if threading.current_thread() is not self._thread:  # whose garbage collection may close an iterator of rows
+            self._thread.join()
 
     @property
     def swept(self) -> bool:
@@ -208,7 +209,7 @@ class Fetch:
         return CHUNK_SECONDS if self._size >= _FEW else FEW_SECONDS
 
     def _wake(self) -> None:
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: there is nobody to wake
             self._loop.call_soon_threadsafe(self._notice)
 
     def _notice(self) -> None:
@@ -223,6 +224,7 @@ class Fetch:
             with self._collected:
                 self._finished = True
                 self._collected.notify()
+            self._loop.close()
 
     async def _fetch_all(self) -> None:
         async with self._api:

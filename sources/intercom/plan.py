@@ -15,8 +15,10 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
+from dlt.pipeline.exceptions import PipelineConfigMissing
 from sqlglot import exp
 
 from .errors import ConfigurationError
@@ -67,13 +69,30 @@ class Plan:
         self.already_loaded = self.missing = 0
         self.to_fetch = self.requested
 
-    def ask(self, pipeline: dlt.Pipeline) -> None:
-        """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched."""
+    def ask(
+        self,
+        pipeline: dlt.Pipeline,
+        schema: dlt.Schema | None = None,
+        *,
+        calls: str | None = "calls",
+        call_errors: str | None = "call_errors",
+    ) -> None:
+        """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched.
+
+        Args:
+            pipeline: the pipeline that writes.
+            schema: the schema whose dataset the run writes; the pipeline's own by default.
+            calls: the name of the table; None where it is emptied before rows are written.
+            call_errors: likewise.
+
+        Raises:
+            ConfigurationError: `refresh` needs to know what is loaded, and the destination answers no SQL.
+        """
         if not self.requested:
             return
         try:
-            connection = pipeline.sql_client()
-        except SqlClientNotAvailable:
+            connection = _sql_client(pipeline, schema)
+        except (SqlClientNotAvailable, PipelineConfigMissing):
             if self._refresh == "all":
                 return
             raise ConfigurationError(
@@ -85,8 +104,9 @@ class Plan:
         plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
         plan.execute(_KNOWN_TABLES)
         with connection as client:
-            has_calls = self._copy(client, "calls", self._calls_query(), into="loaded", key="id", plan=plan)
-            has_errors = self._copy(client, "call_errors", _ERRORS_QUERY, into="failed", key="call_id", plan=plan)
+            asked = _Asked(client, schema.naming if schema else None, plan, self._ids)
+            has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
+            has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
         if has_calls or has_errors:
             self._join(plan)
 
@@ -120,9 +140,12 @@ class Plan:
         return {row[0]: Known(*row[1:]) for row in rows}
 
     def _join(self, plan: duckdb.DuckDBPyConnection) -> None:
+        counts = "SELECT (SELECT count(*) - count(DISTINCT id) FROM loaded) + "
+        if plan.execute(counts + "(SELECT count(*) - count(DISTINCT call_id) FROM failed)").fetchall() != [(0,)]:
+            plan.execute(_NEWEST)
         plan.execute(
-            "CREATE TABLE known AS SELECT coalesce(id, call_id) AS id, * EXCLUDE (id, call_id) "
-            "FROM loaded FULL JOIN failed ON id = call_id"
+            "CREATE TABLE known AS SELECT coalesce(id, call_id) AS id, * EXCLUDE (id, call_id, is_resolved, load_id) "
+            "FROM loaded FULL JOIN (FROM failed WHERE is_resolved IS NOT TRUE) AS failed ON id = call_id"
         )
         settled_at = datetime.now(UTC) - timedelta(seconds=self._settle_seconds)
         plan.execute(
@@ -131,15 +154,14 @@ class Plan:
             "FROM list LEFT JOIN known USING (id)",
             {"settled_at": settled_at} if self._refresh == "open" else None,
         )
-        counted = plan.execute(
+        (counted,) = plan.execute(
             "SELECT count(*) FILTER (WHERE wanted), count(*) FILTER (WHERE NOT wanted AND missing), "
             "count(*) FILTER (WHERE NOT wanted AND NOT missing) FROM plan"
-        ).fetchone()
-        assert counted is not None
+        ).fetchall()
         self.to_fetch, self.missing, self.already_loaded = counted
         plan.execute("DROP TABLE list; DROP TABLE loaded; DROP TABLE failed")
         plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT wanted)")
-        self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchone() is not None
+        self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchall() != []
         self._planned = plan
 
     def _calls_query(self) -> str:
@@ -153,37 +175,76 @@ class Plan:
             "ELSE 'open' END AS state, updated_at AT TIME ZONE 'UTC' AS updated_at, _fetched_at"
         )
 
-    def _copy(
+
+class _Asked:
+    """A destination that is asked for the rows of the listed ids."""
+
+    def __init__(
         self,
         client: SqlClientBase[Any],
-        table: str,
-        query: str,
-        *,
-        into: str,
-        key: str,
+        naming: NamingConvention | None,
         plan: duckdb.DuckDBPyConnection,
-    ) -> bool:
+        ids: pa.Array[Any] | pa.ChunkedArray[Any],
+    ) -> None:
+        self._client = client
+        self._naming = naming
+        self._plan = plan
+        self._ids = ids
+
+    def copy(self, table: str | None, query: str, *, into: str, key: str) -> bool:
         """Copy what `query` gives of the listed ids into the plan; False where the destination has no such table."""
+        if table is None:
+            return False
+        client = self._client
         dialect = client.capabilities.sqlglot_dialect
+        if self._naming is not None:
+            table = self._naming.normalize_table_identifier(table)
         select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
         select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
         if len(self._ids) <= _FEW_IDS:
             select = select.where(exp.column(key).isin(*self._ids.to_pylist()))
+        named = select.transform(self._named)
         try:
-            with client.execute_query(select.sql(dialect)) as cursor:
+            with client.execute_query(named.sql(dialect)) as cursor:
                 for rows in cursor.iter_arrow(_ROWS):
-                    plan.register("rows", rows)
-                    plan.execute(f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id")
+                    self._plan.register("rows", rows)
+                    self._plan.execute(f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id")
         except DatabaseUndefinedRelation:
             return False
         return True
 
+    def _named(self, node: exp.Expression) -> exp.Expression:
+        """A column by the name that the schema's naming convention gives it."""
+        if self._naming is None or not isinstance(node, exp.Column):
+            return node
+        name = self._client.capabilities.casefold_identifier(self._naming.normalize_identifier(node.name))
+        return exp.column(exp.to_identifier(name, quoted=True))
+
+
+def _sql_client(pipeline: dlt.Pipeline, schema: dlt.Schema | None) -> SqlClientBase[Any]:
+    if schema is None:
+        return pipeline.sql_client()
+    if schema.name in pipeline.schemas:
+        return pipeline.sql_client(schema.name)
+    return pipeline.dataset(schema).sql_client  # of a pipeline that has loaded nothing yet from here
+
 
 _KNOWN_TABLES = """
     CREATE TABLE loaded (id VARCHAR, state VARCHAR, updated_at TIMESTAMPTZ, fetched_at TIMESTAMPTZ);
-    CREATE TABLE failed (call_id VARCHAR, is_missing BOOLEAN, attempts BIGINT, first_failed_at TIMESTAMPTZ);
+    CREATE TABLE failed (call_id VARCHAR, is_missing BOOLEAN, attempts BIGINT, first_failed_at TIMESTAMPTZ,
+        is_resolved BOOLEAN, load_id VARCHAR);
 """
-_ERRORS_QUERY = "SELECT call_id, (http_status = 404 AND code IS NOT NULL) AS is_missing, attempts, first_failed_at"
+_ERRORS_QUERY = (
+    "SELECT call_id, (http_status = 404 AND code IS NOT NULL) AS is_missing, attempts, first_failed_at, "
+    "_resolved AS is_resolved, _dlt_load_id AS load_id"
+)
+# Where rows are appended instead of merged, the newest one of an id counts.
+_NEWEST = """
+    CREATE OR REPLACE TABLE loaded AS
+        SELECT * FROM loaded QUALIFY row_number() OVER (PARTITION BY id ORDER BY fetched_at DESC NULLS LAST) = 1;
+    CREATE OR REPLACE TABLE failed AS
+        SELECT * FROM failed QUALIFY row_number() OVER (PARTITION BY call_id ORDER BY load_id DESC NULLS LAST) = 1;
+"""
 _FETCH = {
     "all": "true",
     "new": "state IS NULL",

@@ -131,6 +131,11 @@ def columns_of(schema: pa.Schema, hints: dict[str, TColumnSchema] | None = None)
     return columns
 
 
+def with_row_ids(columns: TTableSchemaColumns) -> TTableSchemaColumns:
+    """The columns of dicts: dlt gives each a `_dlt_id`, which rows loaded as Arrow do not have."""
+    return {**columns, "_dlt_id": {"name": "_dlt_id", "data_type": "text", "nullable": True}}
+
+
 def merged(items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, key: str) -> DltResource:
     """Arrow data as a resource that is merged on `key`; its rows hold the load package that they go in."""
 
