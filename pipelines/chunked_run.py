@@ -28,7 +28,7 @@ from .destination import Target
 from .faults import explained, is_locked_file, may_pass, persevere
 from .guard import Guard
 from .interruption import Interruption
-from .outcome import ExitCode, Summary, counted, exit_code_of
+from .outcome import AnotherLoad, ExitCode, Summary, counted, exit_code_of
 from .request import LoadRequest
 from .rows import rows_back
 from .runs import load_runs_resource
@@ -67,7 +67,12 @@ def load_into(
     with interruption:
         run = Run(request, ids, target, settings, interruption, summary)
         logger.info("loading into %s, dataset %s", target.location, target.dataset)
-        with target.locked():
+        with ExitStack() as stack:
+            persevere(
+                lambda: stack.enter_context(target.locked()),
+                seconds=request.wait,
+                when=lambda error: isinstance(error, AnotherLoad) and not interruption.signal,
+            )
             run.prepare()
             counts = (f"{summary.already_loaded:,}", f"{run.to_ask:,}")
             logger.info("%s: %s already loaded, %s to fetch", counted(summary.requested, "id"), *counts)

@@ -15,7 +15,7 @@ import click
 
 from . import project
 from .help import GroupedCommand, option
-from .logs import set_up, tell_error
+from .logs import report_end, set_up
 from .outcome import ExitCode, Summary, exit_code_of, printable
 from .request import LoadRequest
 from .standard_streams import fill_closed_descriptors, print_error, print_result
@@ -75,6 +75,8 @@ def main() -> None:
         help="share of the API's rate budget to use")  # fmt: skip
 @option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1),
         help="calls a checkpoint  [default: what comes in 15 s, from 1,000 on]")  # fmt: skip
+@option("How", "--wait", metavar="SECONDS", type=click.FloatRange(min=0), default=0.0,
+        help="wait so long for another load to end  [default: leave with 5 at once]")  # fmt: skip
 @option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
@@ -103,7 +105,7 @@ def load(**options: Any) -> None:
         summary.fail(error)
         output = summary.as_json()
         logger.debug("the cause", exc_info=error)
-    tell_error(summary, options["log_format"])
+    report_end(summary, options["log_format"])
     if options["as_json"]:
         print_result(json.dumps(output))
     sys.exit(summary.exit_code)

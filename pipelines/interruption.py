@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends the run in order, a second one at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first one ends the run in order, a second one at once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from .outcome import DestinationFailed, ExitCode, RunStopped
+from .outcome import AnotherLoad, DestinationFailed, ExitCode, RunStopped
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(RunStopped):
-    """A signal came while the destination could not be loaded into, so that it was not waited for any longer."""
+    """A signal came while the run waited for the destination, or for another load there."""
 
-    def __init__(self, number: signal.Signals, error: DestinationFailed) -> None:
+    def __init__(self, number: signal.Signals, error: RunStopped) -> None:
         super().__init__(f"stopped by {number.name} while waiting for the destination: {error}")
         self.exit_code = ExitCode.of_signal(number)
 
@@ -50,19 +50,21 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            # under nohup a hang-up is ignored, and stays so
+            noted = [number for number in _SIGNALS if number != signal.SIGHUP or not _ignored(number)]
+            self._previous = {number: signal.signal(number, self._note) for number in noted}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._restore()
-        if self.signal is not None and isinstance(error, DestinationFailed):
+        if self.signal is not None and isinstance(error, (DestinationFailed, AnotherLoad)):
             raise Stopped(self.signal, error) from error
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self._restore()
         if self._in_command:
-            for each in _SIGNALS:
+            for each in self._previous:
                 signal.signal(each, signal.SIG_DFL)
         if self._stop is not None:
             self._stop()
@@ -70,3 +72,7 @@ class Interruption:
     def _restore(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
+
+
+def _ignored(number: signal.Signals) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN

@@ -22,6 +22,7 @@ from .chunked_run import Run, load_into
 from .dataset import Dataset
 from .destination import Target
 from .interruption import Interruption
+from .logs import end_fields
 from .outcome import ExitCode, Summary, UsageError, counted
 from .progress import watcher
 from .request import LoadRequest
@@ -63,7 +64,7 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         lambda to_ask: watcher("none" if request.quiet else request.progress, to_ask),
         Interruption(),
     )
-    _tell_end(summary, target)
+    _report_end(summary, target)
     return summary.as_json()
 
 
@@ -147,20 +148,30 @@ def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
     }
 
 
-def _tell_end(summary: Summary, target: Target) -> None:
-    also = {name: getattr(summary, name) for name in ("missing", "failed", "already_loaded", "not_reached")}
-    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in also.items() if count]
-    logger.info(
-        "loaded %s into %s in %.1f s%s",
+def _report_end(summary: Summary, target: Target) -> None:
+    """The run's last line, but where an error ended it, which is reported later and louder."""
+    counts = {
+        name: getattr(summary, name) for name in ("missing", "failed", "skipped", "already_loaded", "not_reached")
+    }
+    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    if summary.exit_code != ExitCode.DONE:
+        parts.append(f"exit code {summary.exit_code}")
+    hint = ""
+    if summary.failed:
+        hint = "; why calls failed is in the table call_errors, and the same command retries them"
+    if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP):
+        hint = "; stopped; the same command goes on from here"
+    logger.log(
+        logging.INFO if summary.exit_code == ExitCode.DONE else logging.WARNING,
+        "loaded %s into %s, dataset %s, in %.1f s%s%s",
         counted(summary.loaded, "call"),
         target.location,
+        target.dataset,
         summary.seconds,
         f" ({', '.join(parts)})" if parts else "",
+        hint,
+        extra={"fields": {} if summary.error else end_fields(summary)},
     )
-    if summary.failed:
-        logger.warning("why calls failed: table call_errors; the same command asks for them again")
-    if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        logger.warning("stopped; the same command goes on from here")
 
 
 def _shown(*numbers: int) -> list[str]:

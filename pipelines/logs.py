@@ -68,14 +68,18 @@ def set_up(loudness: int, log_format: LogFormat = "text") -> None:
     logging.basicConfig(handlers=[handler])
 
 
-def tell_error(summary: Summary, log_format: LogFormat) -> None:
+def report_end(summary: Summary, log_format: LogFormat) -> None:
     """Say what ended the run, what is safe, and what to type; nothing where nothing went wrong."""
     if summary.error is None:
         return
     goes_on = summary.exit_code in (ExitCode.FAILED, ExitCode.TOKEN_REFUSED) and summary.requested
     safe = f" ({summary.loaded:,} calls were loaded and are safe; the same command goes on)" if goes_on else ""
     if log_format == "json":
-        fields = {"event": "end", "run_id": summary.run_id, "exit_code": int(summary.exit_code)}
-        logging.getLogger("intercom_calls").error("%s%s", summary.error, safe, extra={_FIELDS: fields})
+        logging.getLogger("intercom_calls").error("%s%s", summary.error, safe, extra={_FIELDS: end_fields(summary)})
     else:
         print_error(f"error: {printable(summary.error)}{safe}")
+
+
+def end_fields(summary: Summary) -> dict[str, object]:
+    """What a run's last line carries: the run, how it ended, where to, and its counts."""
+    return {"event": "end", **{name: value for name, value in summary.as_json().items() if name != "error"}}

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3
     TOKEN_REFUSED = 4
     ANOTHER_LOAD = 5
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -29,6 +29,7 @@ class LoadRequest:
     share: float = 1.0
     chunk_size: int | None = None
     dry_run: bool = False
+    wait: float = 0.0
     as_json: bool = False
     progress: Literal["auto", "rich", "log", "none"] = "auto"
     log_format: Literal["text", "json"] = "text"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what has come is loaded, the exit code tells, the same command goes on."""
+"""Ctrl-C, SIGTERM and SIGHUP: what has come is loaded, the exit code tells, the same command goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox import Sandbox
 from .conftest import Project, Result
 from .processes import has_file, running, write_ids
 
-CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 
 def _is_clean(result: Result) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from sandbox import Sandbox
 
@@ -36,3 +37,25 @@ def test_a_wait_for_others_is_said(project: Project, api: Sandbox) -> None:
     api.configure(limit=10, foreign_at_start=10, window_seconds=1)
     result = project.load("1000001", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"})
     assert "most of it by others" in result.stderr
+
+
+def test_each_run_ends_with_one_line_that_says_how_it_ended_and_its_counts(project: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies={"1": {"type": "call", "id": "1"}}, statuses={"2": 400})
+    result = project.load("1", "2", "--log-format", "json")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    (end,) = [line for line in lines if line.get("event") == "end"]
+    assert end is lines[-1]
+    expected = {name: value for name, value in result.summary.items() if name != "error"}
+    assert {name: end[name] for name in expected} == expected
+    assert (end["exit_code"], end["loaded"], end["failed"], end["level"]) == (3, 1, 1, "warning")
+    ended = json.loads(project.load("1", "--refresh", "all", "--log-format", "json").stderr.splitlines()[-1])
+    assert (ended["event"], ended["exit_code"], ended["dataset"]) == ("end", 0, "intercom")
+
+
+def test_quiet_says_nothing_of_success_and_when_where_and_how_many_of_failures(project: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies={"1": {"type": "call", "id": "1"}}, statuses={"2": 400})
+    assert project.load("1", "-q").stderr == ""
+    (line,) = project.load("1", "2", "-q").stderr.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d loaded 1 call into ", line)
+    for part in ("intercom_calls.duckdb", "dataset intercom", "1 failed", "exit code 3"):
+        assert part in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from sandbox import Sandbox
@@ -87,3 +89,34 @@ def test_a_lock_is_free_when_its_holder_was_killed(
     again = project.load(*load)
     assert again.exit_code == 0, again.stderr
     assert again.summary["loaded"] == 20
+
+
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+def test_a_load_that_may_wait_begins_when_the_other_has_ended_and_knows_what_it_loaded(
+    project: Project, api: Sandbox, postgres: Postgres, destination: str
+) -> None:
+    ids = write_ids(project, 1_000_001, 60)
+    api.configure(missing_share=0, statuses=UNTIL_TOLD)
+    load = ("--ids", ids, "--destination", destination)
+    with running(project, *load) as first:
+        first.wait_until(lambda: _has_asked(api, 40))
+        with running(project, *load, "--refresh", "new", "--wait", "60") as second:
+            second.wait_until(lambda: MARK in second.said())
+            assert "trying again for up to 60 s" in second.said()
+            api.configure(statuses={})
+            assert first.end().exit_code == 0
+            waited = second.end()
+    assert waited.exit_code == 0, waited.stderr
+    assert (waited.summary["already_loaded"], waited.summary["loaded"]) == (60, 0)
+
+
+def test_a_wait_for_another_load_ends_after_its_time_or_by_a_signal(project: Project, api: Sandbox) -> None:
+    api.configure(missing_share=0, statuses=UNTIL_TOLD)
+    with running(project, "1000050") as first:
+        first.wait_until(lambda: _has_asked(api, 1))
+        assert project.load("1", "--wait", "0.2").exit_code == 5
+        with running(project, "1", "--wait", "60") as second:
+            second.wait_until(lambda: MARK in second.said())
+            second.send(signal.SIGTERM)
+            stopped = second.end()
+        assert (stopped.exit_code, stopped.summary["exit_code"], stopped.summary["requests"]) == (143, 143, 0)
