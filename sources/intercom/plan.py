@@ -25,8 +25,8 @@ from .errors import ConfigurationError
 
 Refresh = Literal["open", "new", "all"]
 
-# A call that nobody ended counts as settled so long after it began. Without any time it can't be told how old it is, and
-# asking for it every night for ever would not tell.
+# A call that nobody ended counts as settled so long after it began; one without any time, at once: its age is unknown,
+# and it would be requested every night for ever.
 ABANDONED_DAYS = 30
 # Up to here the destination is asked for these ids alone, not for all it has.
 _FEW_IDS = 500
