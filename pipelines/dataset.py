@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
@@ -20,6 +19,7 @@ from sqlglot import exp
 from sources.intercom.errors import BadIds
 
 from .faults import explained, is_locked_file, persevere
+from .location import location_of
 from .outcome import UsageError
 
 Rows = list[tuple[Any, ...]]
@@ -44,12 +44,11 @@ class Dataset:
         self._lock_wait_seconds = lock_wait_seconds
         with explained(destination):
             factory = Destination.from_reference(destination)
+            assert factory is not None
             named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
             self._client = _sql_job_client(destination, named.destination_client)
-            place = self._client.config.data_location() or destination
-        is_file = self._client.config.destination_type == "duckdb" and place != ":memory:"
-        self.file = Path(place) if is_file else None
-        self.location = str(self.file) if self.file else f"{destination} at {place}"
+            location = location_of(self._client.config, factory.destination_name)
+        self.file, self.location = location.file, location.shown
 
     @property
     def is_new(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,10 +21,12 @@ from dlt.extract import DltResource
 from sqlglot import exp
 
 from .faults import explained
-from .location import Location, location_of, pipeline_name
+from .location import Location, former_pipeline_name, location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
 from .outcome import AnotherLoad, DestinationFailed, UsageError
 from .runs import RUNS_TABLE
+
+logger = logging.getLogger("intercom_calls")
 
 # The schema of the source, and so of every load into a caller's own pipeline.
 SCHEMA = "intercom"
@@ -55,6 +59,8 @@ class Target:
         self.location = location.shown
         self._factory = factory
         self._name = pipeline_name(location, dataset)
+        self._former_name = former_pipeline_name(location, dataset)
+        self._former_is_exact = location.former_is_exact
         self._callers = pipeline
         self._database_lock: PostgresLock | None = None
         if self.file is not None and self.file.stem.lower() == dataset.lower():
@@ -166,6 +172,29 @@ class Target:
             else:  # as the source does; the pipeline's default schema may be another source's
                 loaded = _load_ids(self.pipeline.run(resources, schema=dlt.Schema(SCHEMA)))
             self._forget(self.pipeline.list_completed_load_packages() if self._callers is None else loaded)
+
+    def finish_former(self) -> None:
+        """Load what a killed load of an earlier version left in the working folder that it had for this place.
+
+        Raises:
+            DestinationFailed: as `finish_pending`.
+        """
+        folder = Path(get_dlt_pipelines_dir(), self._former_name)
+        if self._callers is not None or self._former_name == self._name or not folder.is_dir():
+            return
+        if self._former_is_exact:
+            former = copy(self)
+            former._name = former._former_name
+            former.__dict__.pop("pipeline", None)  # made again, by that name
+            former.finish_pending()
+            shutil.rmtree(folder)
+        elif any(folder.glob("load/normalized/*/")):
+            logger.warning(
+                "%s holds calls that a load of an earlier version was interrupted with; they may have been meant for "
+                "another database there, so it is left alone. Remove that folder: the calls are fetched again",
+                folder,
+                extra={"fields": {"event": "repair"}},
+            )
 
     def finish_pending(self) -> bool:
         """Load the package that was left behind; False when there was none.

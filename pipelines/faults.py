@@ -87,6 +87,8 @@ def explained(destination: str) -> Iterator[None]:
             f"--destination {destination} needs a driver that is not installed ({', '.join(error.dependencies)}); "
             f"pip install 'dlt[{destination}]'"
         ) from None
+    except ModuleNotFoundError as error:  # of SQL Server dlt looks for the driver by itself
+        raise UsageError(f"--destination {destination} needs {error.name}, which is not installed") from None
     except ConfigFieldMissingException as error:
         variable = f"DESTINATION__{destination}__{error.fields[0]}".upper()
         raise UsageError(

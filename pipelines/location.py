@@ -1,14 +1,26 @@
-"""Where data goes, told apart from every other place; what is made from it: a pipeline's name."""
+"""Where data goes: one location for each database, project, catalog or folder, whatever the way to it.
+
+A pipeline's name and working folder, the lock and what is shown are made from it. So it holds what tells one place from
+another (host, port, database or project or catalog, bucket and path) and nothing that may change while the place stays:
+no driver options, no user, no password.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination.client import DestinationClientConfiguration
+
+# The configurations and credentials of a destination have attributes of their own; what is missing is None.
+Config = Any
 
 
 @dataclass(frozen=True)
@@ -17,38 +29,247 @@ class Location:
 
     Attributes:
         destination: the destination's name.
-        identity: text that no other location has.
+        place: what no other place of that destination has; holds no password.
         file: the DuckDB file, where that is the destination.
-        shown: the location for people to read; holds no password.
+        shown: the location for people to read.
+        former: what stood for the place in names of pipelines of before.
+        former_is_exact: whether no other place had the same.
     """
 
     destination: str
-    identity: str
+    place: str
     file: Path | None
     shown: str
+    former: str
+    former_is_exact: bool
 
 
 def location_of(config: DestinationClientConfiguration, destination: str) -> Location:
     """Where the data of `destination` is, from its configuration alone: nothing is connected to."""
-    place = _data_location(config) or destination
+    kind = config.destination_type
+    place = _PLACES.get(kind, _otherwise)(config) or destination
+    former = _otherwise(config) or destination
     file = None
-    if config.destination_type == "duckdb" and not place.startswith(":"):
+    if kind == "duckdb" and not place.startswith((":", "md:")):
         # dlt resolves a relative path too, but not before there is a pipeline
         file = Path(dlt.current.run_context().local_dir, place).resolve()
-        place = str(file)
+        place = former = str(file)
     query = getattr(config.credentials, "query", None) or ""
     shown = place if file else f"{destination} at {place}"
-    return Location(destination, f"{place} {query}", file, shown)
+    if _is_misread(config.credentials):
+        shown = f"{destination} (its URL is misread and not shown: percent-encode the password)"
+    return Location(destination, place, file, shown, f"{former} {query}", kind in ("duckdb", "postgres"))
 
 
 def pipeline_name(location: Location, dataset: str) -> str:
     """The pipeline of a location and dataset, and so its working folder."""
-    digest = hashlib.sha256(f"{location.identity} {dataset}".encode()).hexdigest()[:12]
-    return f"intercom_calls_{location.destination}_{digest}"
+    # where there are no driver options this is the name of before
+    return _name(location.destination, f"{location.place}  {dataset}")
 
 
-def _data_location(config: DestinationClientConfiguration) -> str | None:
-    try:
-        return config.data_location()
-    except ConfigurationException:  # said better where the whole configuration is resolved
+def former_pipeline_name(location: Location, dataset: str) -> str:
+    """The name of before: driver options were part of it, and of some destinations the database was not."""
+    return _name(location.destination, f"{location.former} {dataset}")
+
+
+def _name(destination: str, text: str) -> str:
+    return f"intercom_calls_{destination}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _is_misread(credentials: object) -> bool:
+    """Whether part of a password may stand for something else: a `/` or `?` in one cuts the URL there."""
+    if not isinstance(credentials, ConnectionStringCredentials):
+        return False
+    options = (str(word) for pair in (credentials.query or {}).items() for word in pair)
+    return any("@" in text for text in (credentials.database or "", *options))
+
+
+def _duckdb(config: Config) -> str | None:
+    return _otherwise(config)
+
+
+def _motherduck(config: Config) -> str | None:
+    # of the account nothing is known but its token
+    return config.credentials and f"md:{config.credentials.database}"
+
+
+def _ducklake(config: Config) -> str | None:
+    """The catalog is the lake; a server's holds one for each metadata schema."""
+    credentials = config.credentials
+    catalog = credentials and credentials.catalog
+    if not catalog:
         return None
+    kind = (catalog.drivername or "").partition("+")[0].replace("postgresql", "postgres")
+    if kind in ("duckdb", "sqlite"):
+        return f"{kind}:{_absolute(catalog.database)}"
+    schema = credentials.metadata_schema or credentials.ducklake_name or ""
+    return f"{kind}://{_server(catalog, _PORTS.get(kind)) or ''}/{catalog.database or ''}#{schema}"
+
+
+def _postgres(config: Config) -> str | None:
+    return _database(config.credentials, 5432)
+
+
+def _redshift(config: Config) -> str | None:
+    return _database(config.credentials, 5439)
+
+
+def _mssql(config: Config) -> str | None:
+    return _database(config.credentials, 1433)
+
+
+def _clickhouse(config: Config) -> str | None:
+    return _database(config.credentials, 9440)
+
+
+def _dremio(config: Config) -> str | None:
+    return _database(config.credentials, 32010)
+
+
+def _snowflake(config: Config) -> str | None:
+    return _database(config.credentials, None)
+
+
+def _databricks(config: Config) -> str | None:
+    credentials = config.credentials
+    host = credentials and credentials.server_hostname
+    return f"{host.lower()}/{credentials.catalog}" if host else None
+
+
+def _bigquery(config: Config) -> str | None:
+    project: str | None = config.project_id or (config.credentials and config.credentials.project_id)
+    return project
+
+
+def _athena(config: Config) -> str | None:
+    """The catalog of a region; buckets have one owner each, so that of the results tells two accounts apart."""
+    region = (config.credentials and config.credentials.region_name) or ""
+    catalog = (config.aws_data_catalog or "AwsDataCatalog").lower()
+    return f"{region}/{catalog} ({(config.query_result_bucket or '').rstrip('/')})"
+
+
+def _filesystem(config: Config) -> str | None:
+    return _bucket(config.bucket_url, config.credentials)
+
+
+def _lance(config: Config) -> str | None:
+    uri = getattr(config.credentials, "uri", None)
+    if config.catalog_type == "rest":
+        return f"rest:{_without_user(uri)}" if uri else None
+    root = getattr(config.credentials, "bucket_url", None) or (config.storage and config.storage.namespace_uri)
+    return f"{config.catalog_type}:{_bucket(root, None)}" if root else None
+
+
+def _lancedb(config: Config) -> str | None:
+    uri = config.lance_uri or (config.credentials and config.credentials.uri)
+    if not uri or uri.startswith(":"):
+        return _otherwise(config)
+    if not uri.startswith("db://"):
+        return _bucket(uri, None)
+    where = (config.credentials and (config.credentials.host_override or config.credentials.region)) or ""
+    return f"{uri} {where}".rstrip()
+
+
+def _weaviate(config: Config) -> str | None:
+    return config.credentials and config.credentials.url and _without_user(config.credentials.url)
+
+
+def _qdrant(config: Config) -> str | None:
+    if config.qd_location and not config.qd_location.startswith(":"):
+        return _without_user(config.qd_location)
+    return _absolute(config.qd_path) if config.qd_path else _otherwise(config)
+
+
+def _sqlalchemy(config: Config) -> str | None:
+    credentials = config.credentials
+    if not credentials or not credentials.drivername:
+        return None
+    backend = credentials.drivername.partition("+")[0]
+    query = credentials.query or {}
+    if backend in ("sqlite", "duckdb"):
+        database = credentials.database
+        return f"{backend}:{_absolute(database)}" if database and not database.startswith(":") else _otherwise(config)
+    odbc = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (part.partition("=") for part in str(query.get("odbc_connect", "")).split(";"))
+    }
+    server = _server(credentials, _PORTS.get(backend)) or odbc.get("server") or query.get("unix_socket") or ""
+    return f"{backend}://{server}/{credentials.database or odbc.get('database') or ''}"
+
+
+def _otherwise(config: Config) -> str | None:
+    """Dlt's own word for it: what one query engine can reach."""
+    try:
+        return config.data_location()  # type: ignore[no-any-return]
+    except (ConfigurationException, AttributeError, TypeError):  # said better where all of it is resolved
+        return None
+
+
+def _database(credentials: Config, port: int | None) -> str | None:
+    """A database of a server: `host:port/database`."""
+    server = credentials and _server(credentials, port)
+    if not server:
+        return None
+    return f"{server}/{_options(credentials).get('dbname') or credentials.database or ''}"
+
+
+def _server(credentials: Config, default_port: int | None) -> str | None:
+    # PostgreSQL's URLs may name the server among their options, as sockets need it
+    query = _options(credentials)
+    host = query.get("host") or query.get("hostaddr") or credentials.host
+    port = query.get("port") or credentials.port or default_port
+    if not host:
+        return None
+    host = host if host.startswith("/") else host.lower()
+    return f"{host}:{port}" if port else str(host)
+
+
+def _options(credentials: Config) -> dict[str, Any]:
+    return getattr(credentials, "query", None) or {}
+
+
+def _bucket(url: str | None, credentials: Config) -> str | None:
+    """A folder of a bucket or of this machine; where the bucket's name is not unique, with whose it is."""
+    if not url:
+        return None
+    scheme, _, _ = url.partition("://")
+    if scheme == url or scheme == "file":
+        return _absolute(url.removeprefix("file://"))
+    owner = getattr(credentials, "endpoint_url", None) or getattr(credentials, "azure_storage_account_name", None)
+    # the part before an @ of Azure's URLs is the container
+    place = (url if scheme.startswith(("az", "abfs", "adl")) else _without_user(url)).partition("?")[0].rstrip("/")
+    return f"{place} ({_without_user(owner)})" if owner else place
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2].lower(), query="", fragment="").geturl().rstrip("/")
+
+
+def _absolute(path: str | None) -> str:
+    return str(Path(dlt.current.run_context().local_dir, path or "").resolve())
+
+
+_PORTS = {"postgres": 5432, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+_PLACES: dict[str, Callable[[Config], str | None]] = {
+    "athena": _athena,
+    "bigquery": _bigquery,
+    "clickhouse": _clickhouse,
+    "databricks": _databricks,
+    "dremio": _dremio,
+    "duckdb": _duckdb,
+    "ducklake": _ducklake,
+    "fabric": _mssql,
+    "filesystem": _filesystem,
+    "lance": _lance,
+    "lancedb": _lancedb,
+    "motherduck": _motherduck,
+    "mssql": _mssql,
+    "postgres": _postgres,
+    "qdrant": _qdrant,
+    "redshift": _redshift,
+    "snowflake": _snowflake,
+    "sqlalchemy": _sqlalchemy,
+    "synapse": _mssql,
+    "weaviate": _weaviate,
+}
