@@ -218,7 +218,7 @@ def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project:
         assert cause in result.summary["error"]
     result = project.load("1", env={"DESTINATION__DUCKDB__CREDENTIALS": "intercom.duckdb"})
     assert result.exit_code == 2
-    for part in ("--dataset intercom", "intercom.duckdb", "rename one"):
+    for part in ("dataset intercom", "intercom.duckdb", "rename one"):
         assert part in result.summary["error"]
     assert not (lists / "intercom_calls.duckdb").exists()
 

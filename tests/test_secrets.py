@@ -128,7 +128,8 @@ def test_a_host_without_a_certificate_to_trust_never_sees_the_token(secretive: P
 
 def test_the_process_list_does_not_show_the_token(secretive: Project, api: Sandbox) -> None:
     api.configure(latency_seconds=0.3)
-    with running(secretive, "a", "b", plain=True) as run:
+    patient = {"SOURCES__INTERCOM__RETRY_SECONDS": "60", "SOURCES__INTERCOM__READ_TIMEOUT_SECONDS": "60"}
+    with running(secretive, "a", "b", env=patient, plain=True) as run:
         run.wait_until(lambda: api.stats()["requests"] >= 1)
         command_lines = [Path(f"/proc/{run.process.pid}/cmdline").read_bytes()]
         command_lines += [

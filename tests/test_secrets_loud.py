@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ def _process_list_watched(run: Running) -> Iterator[list[bytes]]:
 
     def watch() -> None:
         while run.process.poll() is None:
+            time.sleep(0.01)
             for folder in Path("/proc").glob("[0-9]*"):
                 try:
                     parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
@@ -146,7 +148,7 @@ def test_neither_a_full_disk_nor_a_held_file_nor_another_load_nor_a_signal_does(
 
 def _watched(project: Project, *arguments: str) -> Result:
     ids = write_ids(project, 1_000_001, 20)
-    with running(project, *LOUD, "--ids", ids, *arguments) as run, _process_list_watched(run) as shown:
+    with running(project, *LOUD, "--ids", ids, *arguments, plain=True) as run, _process_list_watched(run) as shown:
         result = run.end()
     assert any(b"load" in line for line in shown)
     assert not any(holds_token(line) for line in shown)
