@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dlt.destinations.sql_client import SqlClientBase
 from rich.console import Console
 
-from sources.intercom.answers import read_error
+from sources.intercom.answers import cause_of_403, read_error
 from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
 from sources.intercom.errors import ApiUnreachable, ConfigurationError
 from sources.intercom.settings import Settings, resolve_settings
@@ -55,6 +55,8 @@ async def _check_api(settings: Settings) -> list[Finding]:
         async with CallsApi(settings) as api:
             answer = await api.get_call(NO_CALL)
     except ConfigurationError as error:
+        if settings.access_token:  # it is about the way to the API
+            return [Finding("API", ExitCode.USAGE, str(error)), *_not_judged()]
         return [_unknown("API", f"{where}: not asked"), Finding("token", ExitCode.USAGE, str(error))]
     except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
         reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
@@ -75,8 +77,8 @@ def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
         elsewhere = "" if settings.base_url else hint + "there are us, eu and au"
         token = _refused(f"not accepted ({told}): copy it again from Intercom's developer hub{elsewhere}")
         version = _unknown("API version", f"{settings.api_version}: not judged without a token that is accepted")
-    elif answer.status == 403:
-        token = _refused(f"may not read calls ({told}): give the app the scope read_conversations in the developer hub")
+    elif answer.status == 403 and error.is_intercoms:
+        token = _refused(f"may not read calls ({told}): {cause_of_403(error)}")
     elif answer.status == 400 and "version" in f"{error.code} {error.message}".lower():
         token = _unknown("token", "not judged by an answer about the version")
         wrong = f'{settings.api_version} is none of Intercom\'s ({told}): set api_version = "2.14"'

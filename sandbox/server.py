@@ -114,7 +114,7 @@ class Api:
         headers = admission.headers
         if settings.forbidden:
             message = "Your token does not have the scope read_conversations"
-            return error(403, request_id, message, "api_plan_restricted"), OK, headers
+            return error(403, request_id, message), OK, headers
         if not admission.admitted:
             return error(429, request_id, self.windows.refusal(admission.window)), OK, headers
         answer = self._right(asked)

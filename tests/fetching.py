@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import Sandbox
 from sources.intercom.answers import CallError
-from sources.intercom.fetch import Counts, Fetch
+from sources.intercom.fetch import Counts, Fetch, Strategy
 from sources.intercom.settings import Settings
 
 
@@ -20,9 +20,19 @@ class Fetched:
         failure: what ended it early.
     """
 
-    def __init__(self, api: Sandbox, ids: Iterable[str], *, workers: int | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        api: Sandbox,
+        ids: Iterable[str],
+        *,
+        workers: int | None = None,
+        strategy: Strategy = "by-id",
+        **settings: Any,
+    ) -> None:
         given: dict[str, Any] = {"base_url": api.url, "access_token": api.token, "read_timeout_seconds": 1.0}
-        with Fetch(iter(ids), Settings(**{**given, **settings}), workers=workers, chunk_size=10_000) as fetch:
+        with Fetch(
+            iter(ids), Settings(**{**given, **settings}), workers=workers, chunk_size=10_000, strategy=strategy
+        ) as fetch:
             chunk = fetch.take()
         assert chunk.is_last
         self.loaded: list[Any] = [call_id for batch in chunk.calls for call_id in batch.column("id").to_pylist()]

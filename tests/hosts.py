@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ class Host:
 
     Args:
         body: what it answers, with the request's `Authorization` for HEADERS.
+        headers: what it sends besides.
         echo: whether it repeats `Authorization` in a header of its answer.
         tls: its certificate and key; None for plain http.
 
@@ -23,7 +25,15 @@ class Host:
         url: `http://127.0.0.1:PORT`, or https.
     """
 
-    def __init__(self, status: int, body: str = "", *, echo: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        echo: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         asked: list[str] = []
         self.asked = asked
 
@@ -34,6 +44,8 @@ class Host:
                 self.send_response(status)
                 if echo:
                     self.send_header("X-Request-Id", f"r {self.headers['Authorization']}")
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

@@ -59,7 +59,7 @@ def test_a_destination_is_tried_by_writing_and_left_as_it_was(
             {"forbidden": True},
             {},
             4,
-            ["wrong token        may not read calls", "give the app the scope read_conversations"],
+            ["wrong token        may not read calls", "give its app the scope read_conversations"],
         ),
         ({}, {"SOURCES__INTERCOM__API_VERSION": "1.99"}, 2, ["wrong API version  1.99 is none of Intercom's"]),
         ({}, {"SOURCES__INTERCOM__ACCESS_TOKEN": ""}, 2, ["wrong token        no access token: set"]),
@@ -99,5 +99,22 @@ def test_a_wrong_region_is_given_as_a_cause_of_401() -> None:
 
     settings = Settings()
     settings.region = "eu"
-    findings = list(judge(Answer(401, {}, b"", ""), "https://api.eu.intercom.io (region eu)", settings))
+    findings = list(judge(Answer(401, {}, b""), "https://api.eu.intercom.io (region eu)", settings))
     assert "A token of a workspace hosted elsewhere answers 401 too: region is eu" in findings[1].text
+
+
+def test_a_403_is_the_plan_s_the_scope_s_or_a_firewall_s() -> None:
+    from pipelines.check import judge
+    from sources.intercom.api import Answer
+    from sources.intercom.settings import Settings
+
+    settings = Settings(access_token="x")
+    plan = b'{"type":"error.list","errors":[{"code":"api_plan_restricted","message":"No API"}]}'
+    for body, subject, words in (
+        (plan, "token", "the workspace's plan"),
+        (plan.replace(b"api_plan_restricted", b"forbidden"), "token", "the scope read_conversations"),
+        (b"<html>blocked</html>", "API", "check base_url and the proxy"),
+    ):
+        findings = list(judge(Answer(403, {}, body), "https://api.intercom.io (region us)", settings))
+        (wrong,) = [finding for finding in findings if finding.exit_code]
+        assert (wrong.subject, words in wrong.text) == (subject, True)

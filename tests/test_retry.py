@@ -10,6 +10,7 @@ from sandbox import Sandbox
 from sources.intercom.errors import ApiUnreachable, TokenRefused
 
 from .fetching import Fetched
+from .hosts import Host
 
 # What may be better the next time, and the most requests it may cost.
 PASSING = [
@@ -102,8 +103,8 @@ REFUSED = {
     "status:410": (410, "gone", "Gone"),
     "status:422": (422, "parameter_invalid", "Unprocessable Content"),
     "html:404": (404, None, "<html><head><title>404</title></head>"),
-    "redirect": (302, None, "HTTP 302 with an empty body"),
-    "redirect:307": (307, None, "HTTP 307 with an empty body"),
+    "redirect": (302, None, "HTTP 302 to http://127.0.0.1:9/elsewhere; set base_url"),
+    "redirect:307": (307, None, "HTTP 307 to http://127.0.0.1:9/elsewhere; set base_url"),
     "status:301": (301, "error", "Moved Permanently"),
     "huge": (200, "invalid_json", "the answer is larger than 8388608 bytes"),
     "other_call": (200, "id_mismatch", "asked for call c9, the answer was 1000001"),
@@ -307,3 +308,72 @@ def test_a_fault_is_not_asked_again_at_once(api: Sandbox) -> None:
     began = time.monotonic()
     assert Fetched(api, ["a"]).loaded == ["a"]
     assert time.monotonic() - began >= 1.18
+
+
+def test_what_a_cdn_or_a_proxy_in_trouble_answers_is_asked_again(api: Sandbox) -> None:
+    statuses = [425, 506, *range(520, 528), 530, 599]
+    ids = [f"c{status}" for status in statuses]
+    api.configure(
+        bodies={call_id: {"type": "call", "id": call_id} for call_id in [*ids, "c501", "c505"]},
+        faults={f"c{status}": [f"html:{status}"] for status in [*statuses, 501, 505]},
+    )
+    fetched = Fetched(api, [*ids, "c501", "c505"])
+    assert sorted(fetched.loaded) == sorted(ids)
+    assert {call_id: error.http_status for call_id, error in fetched.errors.items()} == {"c501": 501, "c505": 505}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Content-Security-Policy": "default-src 'self' " * 500}, {f"X-Cdn-{number}": "x" for number in range(200)}],
+    ids=["one of 9 kB", "two hundred"],
+)
+def test_large_headers_spoil_no_answer(api: Sandbox, headers: dict[str, str]) -> None:
+    with Host(200, '{"type":"call","id":"a"}', headers=headers) as host:
+        assert Fetched(api, ["a"], base_url=host.url, retry_seconds=0.5).loaded == ["a"]
+
+
+def test_a_redirect_says_where_it_points_without_what_could_be_secret(api: Sandbox) -> None:
+    location = "https://somebody:passw0rd@eu.example.com:8443/v2/calls/a?signature=5ecret#5ecret"
+    for status in (301, 308):
+        with Host(status, headers={"Location": location}) as host:
+            error = Fetched(api, ["a"], base_url=host.url).errors["a"]
+        assert (error.http_status, error.attempts) == (status, 1)
+        assert error.message == (
+            f"HTTP {status} to https://eu.example.com:8443/v2/calls/a; set base_url to where the API itself answers"
+        )
+    with Host(302, headers={"Location": "http://[broken"}) as host:
+        assert Fetched(api, ["a"], base_url=host.url).errors["a"].message == "HTTP 302 with an empty body"
+
+
+def test_a_firewall_that_answers_403_is_not_the_token_s_fault(api: Sandbox) -> None:
+    """Recorded, and not asked again; where the first twenty answers are all a firewall's, the run ends."""
+    api.configure(missing_share=0, fault_ranges=[(2, None, "html:403")])
+    ids = [str(n) for n in range(1_000_001, 1_000_101)]
+    fetched = Fetched(api, ids, workers=1)
+    assert fetched.failure is None
+    assert fetched.loaded == ids[:1]
+    assert {(error.http_status, error.code, error.attempts) for error in fetched.errors.values()} == {(403, None, 1)}
+    api.configure(fault_ranges=[(1, None, "html:403")])
+    few = Fetched(api, ids[:19])
+    assert (few.failure, len(few.errors)) == (None, 19)
+    blocked = Fetched(api, ids, workers=1)
+    assert isinstance(blocked.failure, ApiUnreachable)
+    assert "a firewall or proxy seems to answer" in str(blocked.failure)
+    assert "Something in between answered" in str(blocked.failure)
+    assert blocked.counts.requests == 20
+
+
+def test_a_403_of_intercoms_names_its_cause(api: Sandbox) -> None:
+    plan = {"type": "error.list", "request_id": "r1", "errors": [{"code": "api_plan_restricted", "message": "No API"}]}
+    api.configure(statuses={"plan": 403, "scope": 403}, bodies={"plan": plan})
+    for call_id, cause in (("plan", "the workspace's plan"), ("scope", "the scope read_conversations")):
+        failure = Fetched(api, [call_id]).failure
+        assert isinstance(failure, TokenRefused)
+        assert failure.status == 403
+        assert cause in str(failure)
+
+
+def test_a_token_refused_while_pages_are_read_comes_with_what_to_do(api: Sandbox) -> None:
+    api.configure(fault_ranges=[(1, None, "status:401")])
+    with pytest.raises(TokenRefused, match="copy it again from Intercom's developer hub"):
+        raise Fetched(api, [str(n) for n in range(1_000_001, 1_000_601)], strategy="sweep").failure or AssertionError

@@ -39,24 +39,24 @@ FETCHED_AT = SCHEMA.get_field_index("_fetched_at")
 # What passes when it is asked again: what is answered, or how it fails to be. Each costs a request of its own.
 PASSING: dict[str, Answer | Exception] = {
     **{
-        f"status {status}": Answer(status, {}, b'{"type":"error.list","errors":[{"code":"x","message":"m"}]}', "token")
+        f"status {status}": Answer(status, {}, b'{"type":"error.list","errors":[{"code":"x","message":"m"}]}')
         for status in (408, 500, 502, 503, 504)
     },
-    "429 that tells no more": Answer(429, {}, b"", "token"),
-    "429": Answer(429, {"X-RateLimit-Limit": "1666", "X-RateLimit-Remaining": "0"}, b"", "token"),
-    "a proxy's page": Answer(502, {}, b"<html>bad gateway</html>", "token"),
-    "html": Answer(200, {}, b"<html></html>", "token"),
-    "nothing": Answer(200, {}, b"", "token"),
-    "half an object": Answer(200, {}, b'{"type":"list","data":[{"id":', "token"),
-    "nested without end": Answer(200, {}, b'{"data":' + b"[" * 100_000, "token"),
+    "429 that tells no more": Answer(429, {}, b""),
+    "429": Answer(429, {"X-RateLimit-Limit": "1666", "X-RateLimit-Remaining": "0"}, b""),
+    "a proxy's page": Answer(502, {}, b"<html>bad gateway</html>"),
+    "html": Answer(200, {}, b"<html></html>"),
+    "nothing": Answer(200, {}, b""),
+    "half an object": Answer(200, {}, b'{"type":"list","data":[{"id":'),
+    "nested without end": Answer(200, {}, b'{"data":' + b"[" * 100_000),
     "reset": NoAnswer("connection", "reset"),
     "late": NoAnswer("timeout", "no whole answer within 30 seconds"),
 }
 # What a page may be instead of a page: it is not asked for again.
 NO_PAGE: dict[str, Answer | Exception] = {
-    **{f"status {status}": Answer(status, {}, b"", "token") for status in (302, 400, 403, 404, 410)},
-    "an array": Answer(200, {}, b"[]", "token"),
-    "a call": Answer(200, {}, b'{"type":"call","id":"1"}', "token"),
+    **{f"status {status}": Answer(status, {}, b"") for status in (302, 400, 403, 404, 410)},
+    "an array": Answer(200, {}, b"[]"),
+    "a call": Answer(200, {}, b'{"type":"call","id":"1"}'),
     "without end": BodyTooLarge(200, {}),
 }
 
@@ -196,7 +196,7 @@ class FaultyWorld(RuleBasedStateMachine):
             version = self.world.versions.get(call_id, GONE)
             error = b'{"type":"error.list","errors":[{"code":"not_found","message":"Resource Not Found"}]}'
             there = json.dumps(body(call_id, version)).encode()
-            self._end(which, Answer(404, {}, error, "token") if version == GONE else Answer(200, {}, there, "token"))
+            self._end(which, Answer(404, {}, error) if version == GONE else Answer(200, {}, there))
         elif self.is_refused:
             self._end(which, NO_PAGE["status 403"])
         elif (number := int(parse_qs(url.query)["page"][0])) in self.bad_pages and self.chance.random() < 0.2:
@@ -204,7 +204,7 @@ class FaultyWorld(RuleBasedStateMachine):
         elif number in self.bad_pages:
             self._fail(which, self.chance.choice([name for name in PASSING if "429" not in name]))
         else:
-            self._end(which, Answer(200, {}, self._page(number), "token"))
+            self._end(which, Answer(200, {}, self._page(number)))
 
     def _page(self, number: int) -> bytes:
         calls, told_pages = self.world.page(number)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import ssl
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple, Self
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from .errors import ApiUnreachable, ConfigurationError
-from .settings import Settings, is_loopback
+from .errors import ApiUnreachable, ConfigurationError, IntercomError
+from .proxy import proxy_for
+from .redact import masked, without
+from .settings import Settings
+
+logger = logging.getLogger("intercom_calls")
 
 # A call is about a kilobyte; what is thousands of times larger is not one.
 LARGEST_BODY_BYTES = 8 * 1024 * 1024
@@ -32,17 +38,17 @@ _UNKNOWN_AUTHORITY_MEND = "where a proxy of your own re-signs TLS, set REQUESTS_
 _LARGEST_ERROR_BYTES = 64 * 1024
 
 
-class Answer(NamedTuple):
-    """What came back, whatever its status.
+# What CDNs add may be long (a content security policy) and many; aiohttp would refuse more than 8 kB and 128 of them.
+_LARGEST_HEADER_BYTES = 64 * 1024
+_MOST_HEADERS = 1_000
 
-    `secret` is the token it was asked with: some servers repeat it in their errors, and nothing that is quoted from
-    an answer may.
-    """
+
+class Answer(NamedTuple):
+    """What came back, whatever its status; where a server repeats the access token, `***` is in its place."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    secret: str
 
 
 class NoAnswer(Exception):
@@ -79,36 +85,40 @@ class BodyTooLarge(Exception):
 class CallsApi:
     """Intercom's Calls API on kept-alive connections; use as `async with CallsApi(settings) as api`.
 
+    The access token stays in `settings`; a request's headers hold it only until the headers of the answer are there.
+
     Raises:
-        ConfigurationError: no access token, or a CA bundle that can't be read.
+        ConfigurationError: no access token, a CA bundle that can't be read, or a proxy that can't be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.url
-        self._secret = settings.token
-        self._headers = {
-            "Authorization": f"Bearer {self._secret}",
-            "Intercom-Version": settings.api_version,
-            "Accept": "application/json",
-            "User-Agent": f"intercom-calls/{_version()}",
-        }
+        self._settings = settings
+        settings.token  # noqa: B018  raises where there is none
         # one timer a request: aiohttp's others (connect, sock_read) cost a tenth of a request's CPU and say no more
         self._timeout = aiohttp.ClientTimeout(
             total=settings.read_timeout_seconds, sock_connect=settings.connect_timeout_seconds
         )
         self._tls = _tls_context() if self._root.startswith("https:") else None
-        self._proxy = _proxy(self._root)
+        self._proxy = proxy_for(self._root)
+        self._has_warned = False
 
     async def __aenter__(self) -> Self:
+        limits: dict[str, Any] = {"max_line_size": _LARGEST_HEADER_BYTES, "max_field_size": _LARGEST_HEADER_BYTES}
+        if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters:  # from 3.13.4 on
+            limits["max_headers"] = _MOST_HEADERS
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
+            headers={
+                "Intercom-Version": self._settings.api_version,
+                "Accept": "application/json",
+                "User-Agent": f"intercom-calls/{_version()}",
+            },
             timeout=self._timeout,
+            middlewares=(self._send,),
+            **limits,
         )
-        # aiohttp repeats a GET by itself when a kept-alive connection was closed; each request must pass the
-        # rate budget and be counted, so the retry policy alone repeats.
-        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,22 +143,74 @@ class CallsApi:
         return await self._get("/me")
 
     async def _get(self, path: str) -> Answer:
+        failure: Exception
         try:
             async with self._session.get(
                 URL(self._root + path, encoded=True), allow_redirects=False, proxy=self._proxy
             ) as response:
-                return Answer(response.status, response.headers, await _read(response), self._secret)
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise ApiUnreachable(f"{self._root}: the certificate is refused: {_told(error)}") from None
-        except TimeoutError:
-            raise NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds") from None
-        except aiohttp.ClientConnectorDNSError as error:
-            raise UnknownName(error.host, error.strerror) from None
-        except aiohttp.ClientHttpProxyError as error:  # whose text has the proxy's URL, and the password in it
-            raise NoAnswer("connection", f"the proxy refuses: {error.status} {error.message}") from None
+                return self._redacted(path, response, await _read(response))
+        except (BodyTooLarge, NoAnswer, ApiUnreachable) as error:
+            failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            message = f"{type(error).__name__}: {error}".replace(self._secret, "***")
-            raise NoAnswer("connection", message) from None
+            failure = self._explained(error)
+        # Without what it was raised in and from: aiohttp's frames, with all that it sent and received.
+        failure.__traceback__ = failure.__context__ = None
+        try:
+            raise failure
+        finally:
+            del failure
+
+    async def _send(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Add the token for as long as the request is under way.
+
+        aiohttp repeats a GET by itself where a kept-alive connection was closed, which these exceptions of its own say;
+        each request must pass the rate budget and be counted, so only the retry policy repeats.
+        """
+        request.headers["Authorization"] = f"Bearer {self._settings.token}"
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise self._explained(error) from None
+        finally:
+            request.headers.popall("Authorization", None)
+
+    def _redacted(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
+        headers: Mapping[str, str] = response.headers
+        redacted = without(self._settings.token, body)
+        if any(without(self._settings.token, value) is not value for _, value in response.raw_headers):
+            headers = CIMultiDict(
+                (
+                    name,
+                    without(self._settings.token, value.encode("utf-8", "surrogateescape")).decode("utf-8", "replace"),
+                )
+                for name, value in response.headers.items()
+            )
+        if not self._has_warned and not (redacted is body and headers is response.headers):
+            self._has_warned = True
+            logger.warning(
+                "the API's answers repeat the access token (first: GET %s), which no API should; *** is written in its "
+                "place. See what stands between this machine and the API",
+                path,
+            )
+        return Answer(response.status, headers, redacted)
+
+    def _explained(self, error: Exception) -> NoAnswer | IntercomError:
+        """What aiohttp says, in our words, without the token and the proxy's password."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return ApiUnreachable(f"{self._root}: the certificate is refused: {_told(error)}")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return NoAnswer("timeout", f"no connection within {self._timeout.sock_connect:g} seconds")
+        if isinstance(error, TimeoutError):
+            return NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds")
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return UnknownName(error.host, error.strerror)
+        if isinstance(error, aiohttp.ClientHttpProxyError):  # whose text has the proxy's URL, and the password in it
+            message = f"the proxy refuses: {error.status} {error.message}"
+        else:
+            message = f"{type(error).__name__}: {error}"
+        for secret in (self._settings.token, self._proxy and self._proxy.password):
+            message = masked(secret, message) if secret else message
+        return NoAnswer("connection", message)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -184,16 +246,6 @@ def _tls_context() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"REQUESTS_CA_BUNDLE = {bundle!r} can't be read: {error}") from None
-
-
-def _proxy(root: str) -> str | None:
-    """The proxy of the environment; by hand, since aiohttp's `trust_env` also lets ~/.netrc replace the token."""
-    url = urlsplit(root)
-    host = url.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
 
 
 def _version() -> str:

@@ -34,6 +34,8 @@ _SIGN_OF_LIFE_PAUSE_SECONDS = 1.0
 _SHORTEST_SIGN_SECONDS, _LONGEST_SIGN_SECONDS = 3.0, 30.0
 # What the first answer may take, if `retry_seconds` is shorter.
 _FIRST_ANSWER_SECONDS = 5.0
+# So many answers of a firewall, and no other, say that it stands before the API.
+_BLOCKED_BEFORE_GIVING_UP = 20
 # A page that can't be had in this time is left alone: its calls can be had by id.
 _PAGE_SECONDS = 20.0
 
@@ -92,6 +94,7 @@ class Requester:
         self._last_usable_at = time.monotonic()
         self._silent_since: float | None = None  # when the first request was sent that nothing usable came after
         self._last_fault: Fault | None = None
+        self._blocked: int | None = 0  # answers of a firewall; None once another came
         self._usable_id: str | None = None
         self._probing = asyncio.Lock()
 
@@ -200,7 +203,22 @@ class Requester:
             request_id = error.headers.get("X-Request-Id")
             outcome = CallError(call_id, error.status, "invalid_json", str(error), request_id, attempts, _now())
         self._usable_id = call_id
+        if self._blocked is not None:
+            self._watch_for_firewall(outcome)
         return outcome
+
+    def _watch_for_firewall(self, outcome: CallRow | CallError) -> None:
+        """End a run of whose answers the first are all a 403 that is not Intercom's."""
+        if not isinstance(outcome, CallError) or outcome.http_status != 403:
+            self._blocked = None
+            return
+        self._blocked = (self._blocked or 0) + 1
+        if self._blocked >= _BLOCKED_BEFORE_GIVING_UP:
+            raise ApiUnreachable(
+                f"the first {self._blocked} answers are HTTP 403, and not in Intercom's form: a firewall or proxy "
+                f"seems to answer; allow this machine to reach {self._settings.url}, or check base_url and "
+                f"HTTPS_PROXY. The last: {outcome.message}"
+            )
 
     async def _attempt(
         self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T], *, at_once: bool = False

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from .answers import CallError, read_error
+from .answers import CallError, read_error, refusal
 from .api import Answer
 from .calls import SCHEMA, CallRow, call_id, normalise, parse_json
-from .errors import IntercomError, TokenRefused
+from .errors import IntercomError
 from .retry import Fault, is_retryable
 from .trust import Listed, Verdict
 from .values import Number, read_timestamp
@@ -47,8 +47,8 @@ def read_page(answer: Answer, at: datetime) -> Page:
     if answer.status != 200:
         error = read_error(answer)
         message = error.message or f"HTTP {answer.status}"
-        if answer.status == 401:
-            raise TokenRefused(message, status=401, request_id=error.request_id)
+        if answer.status == 401 and (refused := refusal(answer, error)) is not None:
+            raise refused
         if is_retryable(answer.status):
             raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
         raise PagesRefused(f"GET /calls answers {answer.status} ({message})")
