@@ -55,7 +55,8 @@ STEPS = {
     "sources.intercom.fetch:Fetch": ("take",),
     "sources.intercom.plan:Plan": ("ask",),
     "pipelines.chunked_run:Run": ("prepare", "_load", "_close"),
-    "pipelines.destination:Target": ("load", "finish_pending"),
+    "pipelines.destination:Target": ("load", "prepare"),
+    "pipelines.waiting_packages:WaitingPackages": ("finish", "_rewind"),
 }
 SQL_STEPS = ("open_connection", "close_connection", "commit_transaction", "execute_sql", "execute_many")
 

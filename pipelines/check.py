@@ -18,6 +18,7 @@ from sources.intercom.settings import Settings, resolve_settings
 
 from .dataset import Dataset
 from .outcome import DestinationFailed, ExitCode, RunStopped, printable
+from .postgres import require_utf8
 
 # Intercom's ids begin at 1: a 404 in Intercom's own words is the answer that proves everything.
 NO_CALL = "0"
@@ -100,7 +101,7 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> Fi
         if there.is_new:
             _try_folder(there)
             return _ok("destination", f"{there.location} (made by the first load)")
-        tried = there.ask(_try_writing, read_only=False)
+        tried = there.ask(lambda client: _try_writing(client, there), read_only=False)
     except RunStopped as error:
         return Finding("destination", error.exit_code, str(error))
     return _ok("destination", f"{there.location}, dataset {dataset}: " + ("can be written" if tried else "reachable"))
@@ -122,8 +123,10 @@ class _Enough(Exception):
     """Rolls the trial back."""
 
 
-def _try_writing(client: SqlClientBase[Any]) -> bool:
+def _try_writing(client: SqlClientBase[Any], there: Dataset) -> bool:
     """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back."""
+    if there.is_postgres:
+        require_utf8(client.native_connection, there.location)
     if not client.capabilities.supports_ddl_transactions:
         client.execute_sql("SELECT 1")
         return False

@@ -64,7 +64,7 @@ def load_into(
     Raises:
         AnotherLoad, TokenRefused, ApiUnreachable, DestinationFailed, Stopped, UsageError
     """
-    with interruption:
+    with interruption, target.watched(lambda: interruption.signal is not None, interruption.give_up):
         run = Run(request, ids, target, settings, interruption, summary)
         logger.info("loading into %s, dataset %s", target.location, target.dataset)
         with ExitStack() as stack:
@@ -122,7 +122,7 @@ class Run:
         """
         with explained(self._target.destination):
             if not self._request.dry_run:
-                self._wait_for_file(self._finish_pending)
+                self._wait_for_file(self._prepare_target)
             if not self._target.is_new:
                 self._wait_for_file(lambda: self.plan.ask(self._target.pipeline))
         self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing
@@ -228,19 +228,19 @@ class Run:
 
     def _run_pipeline(self, resources: list[DltResource]) -> None:
         def load() -> None:
-            self._target.load(resources, replacing=self.plan.knows_any)
+            self._target.load(resources)
 
         self._wait_for_file(lambda: persevere(load, seconds=self._settings.retry_seconds, when=self._goes_on))
 
     def _goes_on(self, error: BaseException) -> bool:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
 
-    def _finish_pending(self) -> None:
+    def _prepare_target(self) -> None:
         self._target.finish_former()
         if self._target.pipeline.has_pending_data:
             fields = {"event": "repair"}
             logger.warning("an interrupted load left a package behind; it is finished first", extra={"fields": fields})
-            self._target.finish_pending()
+        self._target.prepare([calls_resource([]), call_errors_resource([]), load_runs_resource(self.summary, None)])
 
     def _wait_for_file(self, action: Callable[[], None]) -> None:
         persevere(

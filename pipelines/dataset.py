@@ -21,6 +21,7 @@ from sources.intercom.errors import BadIds
 from .faults import explained, is_locked_file, persevere
 from .location import location_of
 from .outcome import UsageError
+from .postgres import limit_waits
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Dataset:
     Attributes:
         file: the DuckDB file, where that is the destination.
         location: where the data is, to be shown; holds no password.
+        is_postgres: whether it is PostgreSQL.
 
     Raises:
         UsageError: no such destination, its driver or configuration is missing, or it is not asked by SQL.
@@ -45,10 +47,13 @@ class Dataset:
         with explained(destination):
             factory = Destination.from_reference(destination)
             assert factory is not None
+            if factory.destination_type == "dlt.destinations.postgres":
+                limit_waits(factory)
             named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
             self._client = _sql_job_client(destination, named.destination_client)
             location = location_of(self._client.config, factory.destination_name)
         self.file, self.location = location.file, location.shown
+        self.is_postgres = self._client.config.destination_type == "postgres"
 
     @property
     def is_new(self) -> bool:
@@ -67,7 +72,7 @@ class Dataset:
 
         def connected() -> T:
             with self._client.sql_client as client:
-                if read_only and self._client.config.destination_type == "postgres":
+                if read_only and self.is_postgres:
                     client.native_connection.set_session(readonly=True)
                 return action(client)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from functools import cached_property
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import dlt
+from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientDwhConfiguration
-from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
-from sqlglot import exp
 
+from .duckdb_file import compact
 from .faults import explained
 from .location import Location, former_pipeline_name, location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
+from .missing_tables import restore_tables
 from .outcome import AnotherLoad, DestinationFailed, UsageError
-from .runs import RUNS_TABLE
+from .postgres import SilenceWatch, limit_waits
+from .waiting_packages import WaitingPackages
 
 logger = logging.getLogger("intercom_calls")
 
@@ -63,6 +64,7 @@ class Target:
         self._former_is_exact = location.former_is_exact
         self._callers = pipeline
         self._database_lock: PostgresLock | None = None
+        self._is_postgres = factory.destination_type == "dlt.destinations.postgres"
         if self.file is not None and self.file.stem.lower() == dataset.lower():
             raise UsageError(
                 f"dataset {dataset} is also the name of {self.file}, and DuckDB can't tell the two apart; rename one "
@@ -83,6 +85,8 @@ class Target:
             factory = Destination.from_reference(destination)
             assert factory is not None
             location = location_of(factory.configuration(factory.spec(), accept_partial=True), factory.destination_name)
+            if factory.destination_type == "dlt.destinations.postgres":
+                limit_waits(factory)
             # says what is missing, driver or configuration
             dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client  # noqa: B018
         return cls(destination, factory, location, dataset)
@@ -132,6 +136,20 @@ class Target:
         return self.file is not None and not self.file.exists()
 
     @contextmanager
+    def watched(self, hurried: Callable[[], bool], give_up: Callable[[DestinationFailed], None]) -> Iterator[None]:
+        """End the waiting for a PostgreSQL server that has gone silent; see `SilenceWatch`."""
+        if not self._is_postgres:
+            yield
+            return
+        with explained(self.destination):
+            factory = self._factory
+            client = self._callers.destination_client() if self._callers else None
+            config = client.config if client else factory.configuration(factory.spec(), accept_partial=True)
+        assert isinstance(config.credentials, ConnectionStringCredentials)
+        with SilenceWatch(config.credentials, hurried, give_up).watching():
+            yield
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the only load into this destination and dataset; the lock ends with its holder, however that dies.
 
@@ -143,8 +161,8 @@ class Target:
             try:
                 for path in self._lock_files():
                     stack.enter_context(file_lock(path))
-                if self._factory.destination_type == "dlt.destinations.postgres":
-                    self._database_lock = PostgresLock(self.pipeline)
+                if self._is_postgres:
+                    self._database_lock = PostgresLock(self.pipeline, self.location)
                     with explained(self.destination):
                         stack.enter_context(self._database_lock.held())
             except Taken:
@@ -152,32 +170,51 @@ class Target:
                     f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
                 ) from None
             yield
+            if self.file is not None and self._callers is None:  # a caller may have it open, too
+                compact(self.file)
 
-    def load(self, resources: list[DltResource], *, replacing: bool) -> None:
+    def prepare(self, resources: Sequence[DltResource]) -> None:
+        """Make the destination ready for a run: no table is missing, nothing waits from an interrupted load.
+
+        Args:
+            resources: the tables that the run is about to load.
+
+        Raises:
+            UsageError: a table of that name is somebody else's.
+            DestinationFailed: what waits can't be finished.
+        """
+        if self.is_new and not self.pipeline.has_pending_data:
+            return
+        with self._file_open():
+            restore_tables(self.pipeline, self._schema_name, resources)
+            self._waiting.finish()
+
+    def load(self, resources: list[DltResource]) -> None:
         """Load these as one package, or finish it where an attempt before has failed.
 
         Args:
             resources: the tables' rows.
-            replacing: whether rows that are there may be replaced, so that there may be something to tidy up.
 
         Raises:
             DestinationFailed: the lock was lost and another load has taken it.
         """
         self._keep_locked()
-        with self._file_open(tidy=replacing):
-            if self.finish_pending():
+        with self._file_open():
+            if self._waiting.finish():
                 loaded = []
             elif self._callers is None:
                 loaded = _load_ids(self.pipeline.run(resources))
             else:  # as the source does; the pipeline's default schema may be another source's
                 loaded = _load_ids(self.pipeline.run(resources, schema=dlt.Schema(SCHEMA)))
-            self._forget(self.pipeline.list_completed_load_packages() if self._callers is None else loaded)
+            self._waiting.forget_loaded(
+                self.pipeline.list_completed_load_packages() if self._callers is None else loaded
+            )
 
     def finish_former(self) -> None:
         """Load what a killed load of an earlier version left in the working folder that it had for this place.
 
         Raises:
-            DestinationFailed: as `finish_pending`.
+            DestinationFailed: what waits there can't be finished.
         """
         folder = Path(get_dlt_pipelines_dir(), self._former_name)
         if self._callers is not None or self._former_name == self._name or not folder.is_dir():
@@ -185,8 +222,10 @@ class Target:
         if self._former_is_exact:
             former = copy(self)
             former._name = former._former_name
-            former.__dict__.pop("pipeline", None)  # made again, by that name
-            former.finish_pending()
+            for made in ("pipeline", "_waiting"):  # made again, by that name
+                former.__dict__.pop(made, None)
+            with former._file_open():
+                former._waiting.finish()
             shutil.rmtree(folder)
         elif any(folder.glob("load/normalized/*/")):
             logger.warning(
@@ -196,82 +235,29 @@ class Target:
                 extra={"fields": {"event": "repair"}},
             )
 
-    def finish_pending(self) -> bool:
-        """Load the package that was left behind; False when there was none.
+    @property
+    def _schema_name(self) -> str:
+        if self._callers is not None:
+            return SCHEMA
+        return self.pipeline.default_schema.name if self.pipeline.schema_names else self.pipeline.pipeline_name
 
-        Raises:
-            DestinationFailed: it can't be finished, and nothing else could be loaded before it is.
-        """
-        pipeline = self.pipeline
-        self._drop_unprepared()
-        self._drop_loaded()
-        if not pipeline.has_pending_data:
-            return False
-        # what `pipeline.run()` does with them, but for asking the destination for a newer state: where it finds one,
-        # or no dataset, dlt throws away what waits
-        pipeline.activate()
-        pipeline.normalize()
-        pipeline.load()
-        if pipeline.has_pending_data:
-            raise DestinationFailed(self._cant_be_finished())
-        return True
-
-    def _cant_be_finished(self) -> str:
-        what = f"what an interrupted load left in {self.pipeline.working_dir} can't be finished"
-        if self._callers is None:
-            return f"{what}; remove that folder, then run the same command"
-        name = self.pipeline.pipeline_name
-        return f"{what}; look at it with `dlt pipeline {name} info`, then load it or drop it, and run the same load"
+    @cached_property
+    def _waiting(self) -> WaitingPackages:
+        return WaitingPackages(self.pipeline, is_callers=self._callers is not None)
 
     @contextmanager
-    def _file_open(self, *, tidy: bool) -> Iterator[None]:
+    def _file_open(self) -> Iterator[None]:
         """Hold a DuckDB file open for a whole package: dlt opens and closes it at each step, with a checkpoint.
 
-        Where nothing was replaced a checkpoint has nothing to tidy up; merging what is there would cost 300 MB.
+        A checkpoint merges the few rows that each package adds with those before; without that, the file would grow
+        with the packages. Merging one table after the other costs 10 MB of memory, all at once 26 MB.
         """
         if self.file is None:
             yield
             return
         with self.pipeline.sql_client() as client:
-            if not tidy:
-                client.execute_sql("SET GLOBAL max_vacuum_tasks = 0")
+            client.execute_sql("SET GLOBAL max_vacuum_tasks = 1")
             yield
-
-    def _drop_unprepared(self) -> None:
-        """Throw away what a killed load had not prepared for loading; its calls are fetched again.
-
-        dlt stumbles over it: a first package without the pipeline's schema is passed over for ever, and with it all
-        that comes later; one that was prepared but not yet taken from `extracted` is prepared twice and fails.
-        """
-        working_folder = Path(self.pipeline.working_dir)
-        for folder in (
-            working_folder / "normalize",
-            working_folder / "normalize/extracted",
-            working_folder / "load/new",
-        ):
-            for left in folder.glob("*/"):
-                if left.name != "extracted" and left.is_dir() and self._is_ours(left):
-                    shutil.rmtree(left)
-
-    def _is_ours(self, package: Path) -> bool:
-        """Whether a load made this package: all of them in our own working folder, else those with a run's row.
-
-        A caller's pipeline may hold data of the caller's own, that must not be lost.
-        """
-        return self._callers is None or any(package.glob(f"new_jobs/{RUNS_TABLE}.*"))
-
-    def _drop_loaded(self) -> None:
-        """Throw away what was loaded whole, of which the working folder had not been told when the load was killed.
-
-        dlt would refuse to complete it again, or note it in `_dlt_loads` a second time, and so double every join.
-        """
-        for load_id in _loaded(self.pipeline, self.pipeline.list_normalized_load_packages()):
-            shutil.rmtree(Path(self.pipeline.working_dir, "load/normalized", load_id))
-
-    def _forget(self, load_ids: Sequence[str]) -> None:
-        """Keep the working folder from growing: what is loaded is of no use there."""
-        for load_id in load_ids:
-            shutil.rmtree(Path(self.pipeline.working_dir, "load/loaded", load_id), ignore_errors=True)
 
     def _keep_locked(self) -> None:
         """Make sure that the lock is still held: a server that was restarted has forgotten it."""
@@ -299,19 +285,3 @@ class Target:
 
 def _load_ids(info: LoadInfo | None) -> list[str]:
     return info.loads_ids if info else []
-
-
-def _loaded(pipeline: dlt.Pipeline, load_ids: Sequence[str]) -> list[str]:
-    """Those of these packages that the destination has noted as loaded."""
-    if not load_ids:
-        return []
-    try:
-        with pipeline.sql_client() as client:
-            dialect = client.capabilities.sqlglot_dialect
-            loads = pipeline.default_schema.loads_table_name
-            table = exp.to_table(client.make_qualified_table_name(loads), dialect=dialect)
-            query = exp.select("load_id").from_(table).where(exp.column("load_id").isin(*load_ids))
-            with client.execute_query(query.sql(dialect)) as cursor:
-                return [load_id for (load_id,) in cursor.fetchall()]
-    except (DatabaseUndefinedRelation, SqlClientNotAvailable):
-        return []

@@ -14,6 +14,8 @@ from dlt.common.configuration.exceptions import (
 )
 from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
+from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.load.exceptions import LoadClientJobRetry
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from sources.intercom.errors import IntercomError
@@ -45,7 +47,7 @@ def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseEx
         error = state.outcome.exception() if state.outcome else None
         if error is not None and state.attempt_number == 1:
             fields = {"event": "wait", "for": "destination"}
-            logger.warning("%s; trying again for up to %g s", _innermost(error), seconds, extra={"fields": fields})
+            logger.warning("%s; trying again for up to %g s", innermost(error), seconds, extra={"fields": fields})
 
     return Retrying(
         retry=retry_if_exception(when),
@@ -70,6 +72,23 @@ def may_pass(error: BaseException) -> bool:
         isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
         for cause in _causes(error)
     )
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether the same package fails again whenever it is tried.
+
+    A missing right can be given, a full disk emptied, a connection is cut by chance. dlt takes most of what a database
+    says for transient, and gives up after some attempts.
+    """
+    causes = [*_causes(error)]
+    if any("permission denied" in str(cause).lower() for cause in causes):
+        return False
+    for cause in causes:
+        outside = isinstance(cause, (OSError, MemoryError, KeyboardInterrupt, DestinationConnectionError))
+        by_chance = any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
+        if (outside and not isinstance(cause, FileNotFoundError)) or by_chance:
+            return False
+    return any(isinstance(cause, LoadClientJobRetry) for cause in causes) or not may_pass(error)
 
 
 @contextmanager
@@ -98,11 +117,11 @@ def explained(destination: str) -> Iterator[None]:
     except ValueNotSecretException as error:
         raise UsageError(misplaced(error)) from None
     except ConfigurationException as error:
-        raise UsageError(f"--destination {destination} is not configured right: {_one_line(error)}") from None
+        raise UsageError(f"--destination {destination} is not configured right: {one_line(error)}") from None
     except (RunStopped, Taken, IntercomError):
         raise
     except Exception as error:
-        told = _innermost(error)
+        told = innermost(error)
         mends = [mend for words, mend in _MENDS.items() if words in told]
         raise DestinationFailed("; ".join((f"{destination}: {told}", *mends))) from error
 
@@ -114,10 +133,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
+    """What went wrong in the first place, in one line."""
     *_, cause = _causes(error)
-    return _one_line(cause)
+    return one_line(cause)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """The error's text without line breaks, cut where it is very long."""
     return " ".join(str(error).split())[:600] or type(error).__name__

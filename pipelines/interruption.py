@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -31,13 +32,15 @@ class Interruption:
     Args:
         in_command: whether the process is the command's own, which a second signal ends at once; in another's it goes
             to whom it would have gone before.
+        end_process: ends the command's process at once, saying why; for a wait that nothing else can end.
 
     Attributes:
         signal: the signal that came, or None.
     """
 
-    def __init__(self, *, in_command: bool = True) -> None:
+    def __init__(self, *, in_command: bool = True, end_process: Callable[[Stopped], None] | None = None) -> None:
         self._in_command = in_command
+        self._end_process = end_process
         self.signal: signal.Signals | None = None
         self._stop: Callable[[], None] | None = None
         self._previous: dict[signal.Signals, _Handler] = {}
@@ -48,12 +51,39 @@ class Interruption:
         if self.signal is not None:
             stop()
 
+    def give_up(self, error: DestinationFailed) -> None:
+        """End the process, where it is the command's, after a signal, since `error` keeps it from ending in order."""
+        if self._in_command and self._end_process is not None and self.signal is not None:
+            self._end_process(Stopped(self.signal, error))
+
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             # under nohup a hang-up is ignored, and stays so
             noted = [number for number in _SIGNALS if number != signal.SIGHUP or not _ignored(number)]
             self._previous = {number: signal.signal(number, self._note) for number in noted}
+            if self._in_command:
+                self._listen()
         return self
+
+    def _listen(self) -> None:
+        """Hear signals while the main thread waits in a driver's C, where no handler runs."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._hear, args=(reader,), name="signals", daemon=True).start()
+
+    def _hear(self, reader: int) -> None:
+        heard = 0
+        for number in iter(lambda: os.read(reader, 1), b""):
+            if number[0] not in _SIGNALS:
+                continue
+            heard += 1
+            if heard > 1:
+                os._exit(ExitCode.of_signal(signal.Signals(number[0])))
+            if self.signal is None:
+                self.signal = signal.Signals(number[0])
+                if self._stop is not None:
+                    self._stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._restore()

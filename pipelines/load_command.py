@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
@@ -21,11 +23,12 @@ from . import project
 from .chunked_run import Run, load_into
 from .dataset import Dataset
 from .destination import Target
-from .interruption import Interruption
-from .logs import end_fields
+from .interruption import Interruption, Stopped
+from .logs import end_fields, report_end
 from .outcome import ExitCode, Summary, UsageError, counted
 from .progress import watcher
 from .request import LoadRequest
+from .standard_streams import print_result
 
 logger = logging.getLogger("intercom_calls")
 
@@ -52,8 +55,10 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
     if request.dry_run:
-        run = Run(request, ids, target, settings, Interruption(), summary)
-        run.prepare()
+        interruption = Interruption()
+        run = Run(request, ids, target, settings, interruption, summary)
+        with target.watched(lambda: False, interruption.give_up):
+            run.prepare()
         return _plan(run, request)
     load_into(
         target,
@@ -62,10 +67,19 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         settings,
         summary,
         lambda to_ask: watcher("none" if request.quiet else request.progress, to_ask),
-        Interruption(),
+        Interruption(end_process=lambda stopped: _end_process(stopped, request, summary)),
     )
     _report_end(summary, target)
     return summary.as_json()
+
+
+def _end_process(stopped: Stopped, request: LoadRequest, summary: Summary) -> NoReturn:
+    """End as the command does, from another thread than the one that waits."""
+    summary.fail(stopped)
+    report_end(summary, request.log_format)
+    if request.as_json:
+        print_result(json.dumps(summary.as_json()))
+    os._exit(summary.exit_code)
 
 
 def _check(request: LoadRequest) -> None:

@@ -15,6 +15,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from filelock import FileLock, Timeout
 
 from .outcome import DestinationFailed
+from .postgres import require_utf8
 
 logger = logging.getLogger("intercom_calls")
 
@@ -56,8 +57,9 @@ class PostgresLock:
     another session (PgBouncer's `transaction`) it holds nobody off.
     """
 
-    def __init__(self, pipeline: dlt.Pipeline) -> None:
+    def __init__(self, pipeline: dlt.Pipeline, location: str) -> None:
         self._pipeline = pipeline
+        self._location = location
         self._client: SqlClientBase[Any] | None = None
 
     @contextmanager
@@ -93,6 +95,7 @@ class PostgresLock:
         client = self._pipeline.sql_client()
         client.open_connection()
         self._client = client  # not before: the server may not be back yet, and is tried again
+        require_utf8(client.native_connection, self._location)
         client.execute_sql(_NOTICE_DEATH)
         digest = hashlib.sha256(f"intercom_calls {client.dataset_name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)

@@ -58,7 +58,10 @@ def test_a_table_that_someone_else_made_is_not_changed(project: Project, api: Sa
     with duckdb.connect(str(project.folder / "intercom_calls.duckdb")) as connection:
         connection.execute("CREATE SCHEMA intercom; CREATE TABLE intercom.calls (number INTEGER, who VARCHAR)")
         connection.execute("INSERT INTO intercom.calls VALUES (1, 'mine')")
-    _failed(project.load("1000001"), "id")
+    refused = project.load("1000001")
+    assert (refused.exit_code, refused.stderr.count("error: ")) == (2, 1), refused.stderr
+    assert "--dataset" in refused.summary["error"]
+    assert api.stats()["requests"] == 0
     assert project.query("SELECT number, who FROM intercom.calls") == [(1, "mine")]
     other = project.load("1000001", "--dataset", "ours")
     assert other.exit_code == 0, other.stderr
