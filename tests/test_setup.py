@@ -20,7 +20,16 @@ from sources.intercom.settings import Settings
 ROOT = Path(__file__).parent.parent
 LOCKS = ["runtime.lock", "dev.lock", "lowest.lock"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-OURS = {"sources", "pipelines", "sandbox", "crash", "tests", "benchmarks", "docs"}
+OURS = {
+    "sources",
+    "pipelines",
+    "sandbox",
+    "crash",
+    "tests",
+    "benchmarks",
+    "docs",
+    "intercom",
+}  # the last as dlt init copies it
 PRODUCT = ["sources", "pipelines", "sandbox"]
 
 

@@ -144,7 +144,7 @@ def _array(given: Any, origin: str) -> Iterator[_Column | _Values]:
     given = given if not hasattr(given, "to_pyarrow") else given.to_pyarrow()  # an expression of ibis
     try:
         values = pa.chunked_array(given) if hasattr(given, "__arrow_c_stream__") else pa.array(given, from_pandas=True)
-    except (pa.ArrowException, OverflowError):  # texts beside numbers, integers of more than 64 bits
+    except (pa.ArrowException, OSError, OverflowError):  # texts beside numbers, more than 64 bits, a producer's fault
         yield from _batches(iter(given), None)
         return
     yield _Column(values, origin)
