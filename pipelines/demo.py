@@ -149,7 +149,8 @@ def _answer(folder: Path, console: Console) -> None:
 
 def _what_next(shown: str, command: str, console: Console) -> None:
     database = os.path.join(shown, project.DUCKDB_FILE)
-    code = f"import duckdb; print(duckdb.connect({database!r}, read_only=True).sql({QUERY!r}))"
+    # The connection has a name, since an answer of DuckDB 1.4 does not keep it open.
+    code = f"import duckdb; calls = duckdb.connect({database!r}, read_only=True); print(calls.sql({QUERY!r}))"
     again = f"{command} demo" + ("" if shown == "demo" else f" --project {shlex.quote(shown)}")
     python = _as_typed(sys.executable)
     for line in (

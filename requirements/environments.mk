@@ -1,9 +1,11 @@
 # Included by the Makefile: the tests in other environments than .venv, each in a venv of its own below .venv.
 
-# What depends on the packages and on Python: ids, rows, requests, loads, the command. Left out are our own arithmetic,
-# the stand-in's own tests, and what is about this repository: those say the same everywhere.
-ELSEWHERE := $(addprefix --ignore-glob=tests/,test_benchmarks* test_budget* test_crash* test_docs* test_kill* \
-  test_order* test_pace* test_sandbox* test_secrets* test_sweep_* test_two_at_once* test_calls_properties*)
+# What depends on the packages and on Python: ids, rows, requests, loads, signals, the command. Left out are our own
+# arithmetic, faults of the machine (disk, server, clock, terminal), the stand-in's own tests, and what is about this
+# repository: those say the same everywhere.
+ELSEWHERE := $(addprefix --ignore-glob=tests/,test_benchmarks* test_budget* test_calls_properties* test_clock_* \
+  test_crash* test_docs* test_faults_destination* test_faults_files* test_kill* test_pace* test_sandbox* test_secrets* \
+  test_sweep_* test_terminal* test_two_at_once*)
 
 # $(call python,3.12) prints where that Python is: on PATH (all that pyenv has included), or among uv's. Downloads none.
 python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) python$(1) -c 'import sys; print(sys.executable)' \
