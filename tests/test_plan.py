@@ -229,3 +229,20 @@ def test_a_destination_that_answers_no_sql_can_only_be_given_all(
     with pytest.raises(ConfigurationError, match='refresh = "open" asks the destination what is loaded'):
         Plan(pa.array(["1"]), "open", 24).ask(pipeline)
     pipeline.deactivate()
+
+
+@pytest.mark.parametrize("listed", [5_000, 5_001, 100_001])
+def test_a_list_of_any_length_is_planned_by_what_is_there_of_it_alone(destination: Destination, listed: int) -> None:
+    """Some ids at a time, or all at once: the first, the last and those between count; others are not copied."""
+    destination.execute(CALLS)
+    destination.execute(ERRORS)
+    destination.execute(
+        "INSERT INTO intercom.calls SELECT i::VARCHAR, NULL, TIMESTAMPTZ '2026-01-01', NULL, "
+        f"TIMESTAMPTZ '2026-02-01', NULL, NULL FROM range(-1000, {listed}, 2) t(i)"
+    )
+    destination.fail("1", 500, None)
+    plan = Plan(pa.array([str(number) for number in range(listed)]), "open", 24.0)
+    plan.ask(destination.pipeline)
+    assert plan.already_loaded == (listed + 1) // 2
+    assert list(plan.call_ids()) == [str(number) for number in range(1, listed, 2)]
+    assert list(plan.known(["0", "1", "2", str(listed - 1), "-2"])) == ["1"]

@@ -28,8 +28,11 @@ Refresh = Literal["open", "new", "all"]
 # A call that nobody ended counts as settled so long after it began; one without any time, at once: its age is unknown,
 # and it would be requested every night for ever.
 ABANDONED_DAYS = 30
-# Up to here the destination is asked for these ids alone, not for all it has.
-_FEW_IDS = 500
+# The destination is asked for this many ids at a time: some limit a query's text (ClickHouse to 256 kB, BigQuery to
+# 1 MB) or its list of values (Snowflake to 16,384).
+_IDS_A_QUERY = 5_000
+# From here on its whole table is read once, since each query for some ids may read all of it.
+_MANY_IDS = 100_000
 _ROWS = 100_000
 
 
@@ -201,17 +204,26 @@ class _Asked:
             table = self._naming.normalize_table_identifier(table)
         select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
         select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
-        if len(self._ids) <= _FEW_IDS:
-            select = select.where(exp.column(key).isin(*self._ids.to_pylist()))
-        named = select.transform(self._named)
         try:
-            with client.execute_query(named.sql(dialect)) as cursor:
-                for rows in cursor.iter_arrow(_ROWS):
-                    self._plan.register("rows", rows)
-                    self._plan.execute(f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id")
+            for some in self._slices():
+                asked = select if some is None else select.where(exp.column(key).isin(*some))
+                with client.execute_query(asked.transform(self._named).sql(dialect)) as cursor:
+                    for rows in cursor.iter_arrow(_ROWS):
+                        self._plan.register("rows", rows)
+                        self._plan.execute(
+                            f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id"
+                        )
         except DatabaseUndefinedRelation:
             return False
         return True
+
+    def _slices(self) -> Iterator[list[Any] | None]:
+        """The listed ids, some at a time; None for all that is there."""
+        if len(self._ids) > _MANY_IDS:
+            yield None
+            return
+        for start in range(0, len(self._ids), _IDS_A_QUERY):
+            yield self._ids.slice(start, _IDS_A_QUERY).to_pylist()
 
     def _named(self, node: exp.Expression) -> exp.Expression:
         """A column by the name that the schema's naming convention gives it."""
