@@ -17,7 +17,7 @@ import pytest
 from sandbox import Sandbox
 
 from . import forked
-from .conftest import Project
+from .conftest import Postgres, Project
 from .test_docs import ROOT, blocks
 
 PAGE = "docs/library.md"
@@ -82,6 +82,47 @@ def test_the_examples_with_frames_work(own: Project, api: Sandbox, library: str)
     chosen = [block for block in blocks(PAGE, "python") if needs.search(block)]
     assert chosen
     assert "created_at" in run(own, "\n\n".join([first, *chosen]), plain=True)
+
+
+TYPES = """
+import importlib.util, json
+import dlt
+from sources.intercom import intercom
+
+def declared(name):
+    pipeline = dlt.pipeline("types_" + name, destination=name, dataset_name="typed")
+    pipeline.run(intercom(ids=["typed"]))
+    query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'typed'"
+    with pipeline.sql_client() as client:
+        return pipeline, dict(client.execute_sql(query + " AND table_name = 'calls'"))
+
+pipeline, found = declared("duckdb")
+types = {"DuckDB": found, "PostgreSQL": declared("postgres")[1]}
+for table in intercom(ids=["typed"]).calls:
+    types["Arrow"] = {field.name: str(field.type) for field in table.schema}
+calls = pipeline.dataset()["calls"]
+assert {field.name: str(field.type) for field in calls.arrow().schema} == types["Arrow"]
+if importlib.util.find_spec("pandas"):
+    types["pandas"] = {name: str(kind) for name, kind in calls.df().dtypes.items()}
+if importlib.util.find_spec("polars"):
+    import polars
+    types["polars"] = {name: str(kind) for name, kind in polars.DataFrame(calls.arrow()).schema.items()}
+print(json.dumps(types))
+"""
+
+
+def test_the_page_s_types_are_those_of_the_tables(own: Project, api: Sandbox, postgres: Postgres) -> None:
+    call = {"type": "call", "id": "typed", "created_at": 1_740_816_000, "duration": 5, "from_tomorrow": 1}
+    api.configure(calls=0, bodies={"typed": call})
+    own.env["DESTINATION__DUCKDB__CREDENTIALS"] = "types.duckdb"
+    types = json.loads(run(own, TYPES, plain=True))
+    section = (ROOT / PAGE).read_text("utf-8").split("## Types\n")[1]
+    heading, _, *listed = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    assert heading == ["column", "Arrow", "pandas", "polars", "DuckDB", "PostgreSQL"]
+    for column, row in zip(("id", "created_at", "duration", "extra"), listed, strict=True):
+        for name, documented in zip(heading[1:], row[1:], strict=True):
+            if name in types:
+                assert re.match(r"`(.*?)`", documented)[1] == types[name][column], (name, column)  # type: ignore[index]
 
 
 def test_the_page_s_settings_are_a_section_of_the_second_source(own: Project) -> None:
