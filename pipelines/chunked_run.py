@@ -24,13 +24,14 @@ from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
 from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
 
+from .completed_loads import Overtaken
 from .destination import Target
 from .faults import explained, is_locked_file, may_pass, persevere
 from .guard import Guard
 from .interruption import Interruption
 from .outcome import AnotherLoad, ExitCode, Summary, counted, exit_code_of
 from .request import LoadRequest
-from .rows import rows_back
+from .rows import fetched_before, rows_back
 from .runs import load_runs_resource
 
 logger = logging.getLogger("intercom_calls")
@@ -100,6 +101,8 @@ class Run:
         self.summary.requested = len(ids.ids)
         self.summary.duplicates, self.summary.blank, self.summary.skipped = ids.duplicates, ids.blank, ids.skipped
         self.plan = Plan(ids.ids, request.refresh, settings.settle_hours)
+        self._there = self.plan  # what the destination holds, as far as is known
+        self._ids = ids.ids
         self._fetch: Fetch | None = None
         self._target = target
         self._request = request
@@ -124,7 +127,7 @@ class Run:
             if not self._request.dry_run:
                 self._wait_for_file(self._prepare_target)
             if not self._target.is_new:
-                self._wait_for_file(lambda: self.plan.ask(self._target.pipeline))
+                self._wait_for_file(lambda: self._ask(self.plan))
         self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing
 
     def run(self, watch: Callable[[Fetch], AbstractContextManager[object]]) -> None:
@@ -137,7 +140,7 @@ class Run:
             TokenRefused, ApiUnreachable, DestinationFailed: after everything that had come was loaded.
         """
         if not self.to_ask or self._interruption.signal:
-            self._load(Reconciled.nothing(), failure=None, is_last=True)
+            self._load_chunk(Chunk(is_last=True))
             return
         request = self._request
         with ExitStack() as stack:
@@ -161,11 +164,39 @@ class Run:
             raise fetch.failure
 
     def _load_chunk(self, chunk: Chunk) -> None:
-        reconciled = reconcile(chunk, self.plan)
+        reconciled = self._reconcile(chunk)
         answered = sum(batch.num_rows for batch in chunk.calls) + len(chunk.errors)
         self._guard.saw(answered, reconciled.missing, reconciled.known)
         failure = self._fetch.failure if self._fetch and chunk.is_last else None
-        self._load(reconciled, failure=failure, is_last=chunk.is_last)
+        while True:
+            try:
+                self._load(reconciled, failure=failure, is_last=chunk.is_last)
+                return
+            except Overtaken:
+                self._look_again()
+                reconciled = self._reconcile(chunk)
+
+    def _reconcile(self, chunk: Chunk) -> Reconciled:
+        return reconcile(chunk, self._there, by_time=self._there is not self.plan)
+
+    def _ask(self, plan: Plan) -> None:
+        if not self._request.dry_run:
+            self._target.look()
+        plan.ask(self._target.pipeline)
+
+    def _look_again(self) -> None:
+        """Ask the destination again what is there, of every id: another load has written since the plan was made."""
+        fields = {"event": "repair"}
+        logger.warning(
+            "another load has written into the dataset meanwhile; what has come is compared with it again",
+            extra={"fields": fields},
+        )
+        there = Plan(self._ids, "all", self._settings.settle_hours)
+        with explained(self._target.destination):
+            self._wait_for_file(
+                lambda: persevere(lambda: self._ask(there), seconds=self._settings.retry_seconds, when=self._goes_on)
+            )
+        self._there = there
 
     def _load(self, reconciled: Reconciled, *, failure: BaseException | None, is_last: bool) -> None:
         """Load what is reconciled as one package; the summary says so once it is there."""
@@ -204,7 +235,12 @@ class Run:
         if failure is not None or self._interruption.signal or self._guard.speaks:
             return iter(())
         deleted_at = {row.call_id: row.first_failed_at for row in self._guard.vanished}
-        return rows_back(self._target.pipeline, deleted_at)
+        rows = rows_back(self._target.pipeline, deleted_at)
+        if self._there is self.plan:
+            return rows
+        # another load may have fetched the call after it was missing here
+        missed_at = {row.call_id: row.last_failed_at for row in self._guard.vanished}
+        return (batch.filter(fetched_before(batch, missed_at)) for batch in rows)
 
     def _close(self, summary: Summary, failure: BaseException | None) -> None:
         if failure is not None:

@@ -18,6 +18,7 @@ from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.extract import DltResource
 
+from .completed_loads import Overtaken, completed_loads
 from .duckdb_file import compact
 from .faults import explained
 from .location import Location, former_pipeline_name, location_of, pipeline_name
@@ -64,6 +65,7 @@ class Target:
         self._former_is_exact = location.former_is_exact
         self._callers = pipeline
         self._database_lock: PostgresLock | None = None
+        self._completed: int | None = 0
         self._is_postgres = factory.destination_type == "dlt.destinations.postgres"
         if self.file is not None and self.file.stem.lower() == dataset.lower():
             raise UsageError(
@@ -197,18 +199,36 @@ class Target:
 
         Raises:
             DestinationFailed: the lock was lost and another load has taken it.
+            Overtaken: the lock was lost, and another load has come and gone.
         """
         self._keep_locked()
         with self._file_open():
+            self._expect_nobody()
             if self._waiting.finish():
                 loaded = []
             elif self._callers is None:
                 loaded = _load_ids(self.pipeline.run(resources))
             else:  # as the source does; the pipeline's default schema may be another source's
                 loaded = _load_ids(self.pipeline.run(resources, schema=dlt.Schema(SCHEMA)))
+            if self._completed is not None:
+                self._completed = self._completed + len(loaded) if loaded else completed_loads(self.pipeline)
             self._waiting.forget_loaded(
                 self.pipeline.list_completed_load_packages() if self._callers is None else loaded
             )
+
+    def look(self) -> None:
+        """Note what the dataset has had: what is asked of it now holds until another load writes there."""
+        self._completed = 0 if self.is_new else completed_loads(self.pipeline)
+
+    def _expect_nobody(self) -> None:
+        """Make sure that nobody has written since `look`; else throw away this run's package that is waiting."""
+        completed = completed_loads(self.pipeline)
+        # our own package may be there though the answer that it is was lost
+        ours = self._waiting.drop_loaded()
+        if completed is not None and completed != (self._completed or 0) + ours:
+            self._waiting.drop()
+            raise Overtaken
+        self._completed = completed
 
     def finish_former(self) -> None:
         """Load what a killed load of an earlier version left in the working folder that it had for this place.

@@ -21,6 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from sources.intercom.errors import IntercomError
 from sources.intercom.settings import misplaced
 
+from .completed_loads import Overtaken
 from .locks import Taken
 from .outcome import DestinationFailed, RunStopped, UsageError
 
@@ -118,7 +119,7 @@ def explained(destination: str) -> Iterator[None]:
         raise UsageError(misplaced(error)) from None
     except ConfigurationException as error:
         raise UsageError(f"--destination {destination} is not configured right: {one_line(error)}") from None
-    except (RunStopped, Taken, IntercomError):
+    except (RunStopped, Taken, Overtaken, IntercomError):
         raise
     except Exception as error:
         told = innermost(error)

@@ -47,3 +47,13 @@ def _batch(rows: Sequence[Sequence[object]], deleted_at: Mapping[str, datetime |
     values = dict(zip(SCHEMA.names, zip(*rows, strict=True), strict=True))
     values["_deleted_at"] = tuple(deleted_at[str(call_id)] for call_id in values["id"])
     return pa.RecordBatch.from_arrays([pa.array(values[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+def fetched_before(batch: pa.RecordBatch, moments: Mapping[str, datetime | None]) -> pa.BooleanArray:
+    """Which of these rows are of an answer from before a moment, which is given by id."""
+    rows = batch.select(["id", "_fetched_at"]).to_pylist()
+    return pa.array([_is_before(row["_fetched_at"], moments[row["id"]]) for row in rows], pa.bool_())
+
+
+def _is_before(fetched_at: datetime | None, moment: datetime | None) -> bool:
+    return fetched_at is None or moment is None or fetched_at < moment

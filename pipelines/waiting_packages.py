@@ -45,7 +45,7 @@ class WaitingPackages:
         """
         pipeline = self._pipeline
         self._drop_unprepared()
-        self._drop_loaded()
+        self.drop_loaded()
         ours = self._ours()
         for load_id in self._outdated(ours):
             self._set_aside(load_id, "another load came after it")
@@ -68,6 +68,12 @@ class WaitingPackages:
         if pipeline.has_pending_data:
             raise DestinationFailed(self._cant_be_finished())
         return True
+
+    def drop(self) -> None:
+        """Throw away what a run in this process prepared and could not load; the run prepares it again."""
+        self._drop_unprepared()
+        for load_id in self._ours():
+            shutil.rmtree(self._folder(load_id))
 
     def forget_loaded(self, load_ids: Sequence[str]) -> None:
         """Keep the working folder from growing: what is loaded is of no use there."""
@@ -105,14 +111,16 @@ class WaitingPackages:
         waiting = self._pipeline.list_normalized_load_packages()
         return [load_id for load_id in waiting if self._is_ours(self._folder(load_id))]
 
-    def _drop_loaded(self) -> None:
+    def drop_loaded(self) -> int:
         """Throw away what was loaded whole, of which the working folder had not been told when the load was killed.
 
         dlt would refuse to complete it again, or note it in `_dlt_loads` a second time, and so double every join.
         """
         waiting = self._pipeline.list_normalized_load_packages()
-        for load_id in {*waiting} & {*self._loads_since(waiting)}:
+        loaded = {*waiting} & {*self._loads_since(waiting)}
+        for load_id in loaded:
             shutil.rmtree(self._folder(load_id))
+        return len(loaded)
 
     def _outdated(self, load_ids: Sequence[str]) -> list[str]:
         """Packages after which another load came: from another machine, or in a file put in the place of this one.

@@ -53,38 +53,63 @@ class Reconciled:
         return sum(not (row.resolved or row.is_missing) for row in self.errors)
 
 
-def reconcile(chunk: Chunk, plan: Plan) -> Reconciled:
-    """Compare the chunk with what `plan` knows of the destination."""
+def reconcile(chunk: Chunk, plan: Plan, *, by_time: bool = False) -> Reconciled:
+    """Compare the chunk with what `plan` knows of the destination.
+
+    Args:
+        chunk: what was fetched.
+        plan: what is there.
+        by_time: whether another load may have fetched after this chunk was: then an answer without a version, and an
+            error, is older than a row that was fetched later.
+    """
     ids = [call_id for batch in chunk.calls for call_id in _ids(batch)] if plan.knows_any else []
     known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
-    newer, _ = _not_older(chunk.newer, plan.known([call_id for batch in chunk.newer for call_id in _ids(batch)]))
+    newer_ids = [call_id for batch in chunk.newer for call_id in _ids(batch)]
+    newer, _ = _not_older(chunk.newer, plan.known(newer_ids), by_time)
     if not known:
         return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known, newer)
-    calls, stale = _not_older(chunk.calls, known)
-    errors = [_error_row(error, known.get(error.call_id)) for error in chunk.errors]
+    calls, stale = _not_older(chunk.calls, known, by_time)
+    late = {error.call_id for error in chunk.errors if by_time and _is_loaded_since(error, known.get(error.call_id))}
+    stale += sorted(late)
+    errors = [_error_row(error, known.get(error.call_id)) for error in chunk.errors if error.call_id not in late]
     failed = {call_id for call_id, there in known.items() if there.is_missing is not None}
     errors += [ErrorRow.resolve(call_id) for call_id in ids if call_id in failed]
     return Reconciled(calls, errors, stale, known, newer)
 
 
-def _not_older(batches: Sequence[pa.RecordBatch], known: Mapping[str, Known]) -> tuple[list[pa.RecordBatch], list[str]]:
+def _is_loaded_since(error: CallError, known: Known | None) -> bool:
+    """Whether the call was fetched after this error."""
+    if known is None or known.fetched_at is None or known.state not in ("open", "settled"):
+        return False
+    return error.failed_at < known.fetched_at
+
+
+def _not_older(
+    batches: Sequence[pa.RecordBatch], known: Mapping[str, Known], by_time: bool
+) -> tuple[list[pa.RecordBatch], list[str]]:
     """The rows that are not older than those there, and the ids of the others."""
     kept: list[pa.RecordBatch] = []
     stale: list[str] = []
     for batch in batches:
-        is_stale = [_is_older(row, known.get(row["id"])) for row in batch.select(_VERSION).to_pylist()]
+        is_stale = [_is_older(row, known.get(row["id"]), by_time) for row in batch.select(_VERSION).to_pylist()]
         stale += compress(_ids(batch), is_stale)
         kept.append(batch.filter(pa.array([not old for old in is_stale])) if any(is_stale) else batch)
     return kept, stale
 
 
-def _is_older(row: Mapping[str, Any], known: Known | None) -> bool:
-    """Whether the row there is of a later version, or of the same and fetched later; no, where one tells no version."""
-    if known is None or known.updated_at is None or row["updated_at"] is None:
+def _is_older(row: Mapping[str, Any], known: Known | None, by_time: bool) -> bool:
+    """Whether the row there is of a later version, or of the same and fetched later.
+
+    Where one tells no version, `by_time` says whether the moments they were fetched at decide.
+    """
+    if known is None:
         return False
-    if row["updated_at"] == known.updated_at and known.fetched_at is not None:
+    no_version = known.updated_at is None or row["updated_at"] is None
+    if no_version and not by_time:
+        return False
+    if (no_version or row["updated_at"] == known.updated_at) and known.fetched_at is not None:
         return bool(row["_fetched_at"] < known.fetched_at)
-    return bool(row["updated_at"] < known.updated_at)
+    return not no_version and bool(row["updated_at"] < known.updated_at)
 
 
 def _ids(batch: pa.RecordBatch) -> list[str]:
