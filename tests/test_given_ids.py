@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -62,8 +63,8 @@ def test_the_column_can_be_named() -> None:
 
 
 def test_repeats_and_missing_values_are_counted() -> None:
-    found = read_given([None, "", float("nan"), 5, "5", 5.0, Decimal("NaN")])
-    assert (found.ids.to_pylist(), found.duplicates, found.blank) == (["5"], 2, 4)
+    found = read_given([None, "", float("nan"), 5, "5", 5.0, Decimal("NaN"), Decimal("sNaN")])
+    assert (found.ids.to_pylist(), found.duplicates, found.blank) == (["5"], 2, 5)
 
 
 NO_IDS: list[tuple[object, str | None, str]] = [
@@ -74,6 +75,7 @@ NO_IDS: list[tuple[object, str | None, str]] = [
     ({"1": "2"}, None, "ids is a dict; write ids=[…] of its keys or values, or ids=[row] where it is one row"),
     (None, None, "ids is NoneType, which holds no ids to read; write ids=[…]"),
     (12345, None, "ids is int, which holds no ids to read; write ids=[…]"),
+    (Path("ids.csv"), None, "Path, which holds no ids to read; read the file first"),
     (stream, None, "ids is function, which holds no ids to read; call it"),
     (pa.table({"a": ["1"], "b": ["2"]}), None, "its columns are 'a', 'b'; name the one with the ids by id_column="),
     (pa.table({"a": ["1"]}), "b", "ids: no column 'b'; its columns are 'a'; name the one with the ids by id_column="),
@@ -84,6 +86,10 @@ BAD_IDS: list[tuple[object, str | None, str]] = [
     (["1", ("2",)], None, "a row without names: give its id alone, or a dict"),
     (["1", 2.5], None, "id 2 given: '2.5' can't be a call id (neither text nor a whole number that is exact)"),
     (["1", 2.0**53], None, "id 2 given: '9007199254740992.0' can't be a call id"),
+    (["1", float("inf")], None, "id 2 given: 'inf' can't be a call id (neither text nor a whole number that is exact)"),
+    (["1", Decimal("-Infinity")], None, "id 2 given: '-Infinity' can't be a call id"),
+    (["1", Decimal("1E+999999999")], None, "id 2 given: '1E+999999999' can't be a call id"),
+    (["1", Decimal("1E-3")], None, "id 2 given: '0.001' can't be a call id"),
     (["1", b"2"], None, "id 2 given: \"b'2'\" can't be a call id (neither text nor an integer)"),
     (["1", True], None, "id 2 given: 'True' can't be a call id (neither text nor an integer)"),
     ([{"id": "1"}, {"call": "secret"}], None, "id 2 given: 'a row of call' can't be a call id (it has no 'id')"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, cast
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import BadIds
+from .checks import MAX_CHARACTERS
 
 # from these on a float no longer holds every whole number
 _EXACT_BELOW = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
@@ -27,7 +29,14 @@ def value_text(value: object) -> str | None:
         return value
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(value)
-    is_number = isinstance(value, (Real, Decimal, pa.Scalar)) and not isinstance(value, bool)
+    if isinstance(value, (float, Decimal)):
+        if math.isnan(value) if isinstance(value, float) else value.is_nan():
+            return None
+        if _is_whole(value):
+            return str(int(value))
+        raise ValueError("neither text nor a whole number that is exact")
+    # a scalar of numpy, Arrow or pandas
+    is_number = isinstance(value, (Real, pa.Scalar)) and not isinstance(value, bool)
     if is_number or type(value).__name__ in _MISSING_TYPES:
         try:
             found: Any = array_text(pa.array([value], from_pandas=True), "it").cast(pa.string())[0].as_py()
@@ -37,6 +46,13 @@ def value_text(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
         raise ValueError("neither text nor an integer, but a row without names: give its id alone, or a dict")
     raise ValueError("neither text nor an integer")
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < _EXACT_BELOW[pa.float64()]
+    # 1E+999999999 is short, its digits are not
+    return value.is_finite() and value.adjusted() <= MAX_CHARACTERS and value == value.to_integral_value()
 
 
 def refuse_type(kind: pa.DataType, origin: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from os import PathLike
 from typing import Any, cast
 
 import pyarrow as pa
@@ -181,6 +182,8 @@ def _instead(given: object) -> str:
         return "collect() it first"
     if hasattr(given, "__aiter__"):
         return 'wrap it: ids=dlt.resource(…, name="ids")'
+    if isinstance(given, PathLike):
+        return "read the file first"
     if callable(given):
         return "call it"
     if hasattr(given, "arrow"):  # a relation of dlt's datasets
