@@ -118,14 +118,11 @@ class Run:
     def prepare(self) -> None:
         """Finish what an interrupted load left behind, then ask the destination what is there.
 
-        A dry run, which holds no lock, leaves it alone: it may be another load's package, just at work.
-
         Raises:
             DestinationFailed, UsageError
         """
         with explained(self._target.destination):
-            if not self._request.dry_run:
-                self._wait_for_file(self._prepare_target)
+            self._wait_for_file(self._prepare_target)
             if not self._target.is_new:
                 self._wait_for_file(lambda: self._ask(self.plan))
         self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing

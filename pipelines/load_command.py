@@ -15,14 +15,14 @@ import pyarrow as pa
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from sources.intercom.errors import BadIds
-from sources.intercom.fetch import will_sweep
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
 from . import project
-from .chunked_run import Run, load_into
+from .chunked_run import load_into
 from .dataset import Dataset
 from .destination import Target
+from .dry_run import dry_run
 from .interruption import Interruption, Stopped
 from .logs import end_fields, report_end
 from .outcome import ExitCode, Summary, UsageError, counted
@@ -31,9 +31,6 @@ from .request import LoadRequest
 from .standard_streams import print_result
 
 logger = logging.getLogger("intercom_calls")
-
-# Intercom's limit for a private app
-REQUESTS_A_MINUTE = 10_000
 
 
 def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
@@ -55,11 +52,7 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
     if request.dry_run:
-        interruption = Interruption()
-        run = Run(request, ids, target, settings, interruption, summary)
-        with target.watched(lambda: False, interruption.give_up):
-            run.prepare()
-        return _plan(run, request)
+        return dry_run(request, ids, settings)
     load_into(
         target,
         ids,
@@ -138,30 +131,6 @@ def _tell(ids: IdList) -> None:
         logger.info("%s webhook notifications of other topics were passed over", f"{ids.passed_over:,}")
 
 
-def _plan(run: Run, request: LoadRequest) -> dict[str, Any]:
-    summary = run.summary
-    minutes = run.to_ask / (REQUESTS_A_MINUTE * request.share)
-    sweep = will_sweep(request.strategy, run.to_ask)
-    logger.info(
-        "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
-        counted(summary.requested, "id"),
-        *_shown(summary.already_loaded, summary.missing, run.to_ask),
-        counted(run.to_ask, "request"),
-        f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
-        "; pages of calls are tried first" if sweep else "",
-    )
-    shared = ("requested", "duplicates", "blank", "skipped", "already_loaded")
-    return {
-        **{name: getattr(summary, name) for name in shared},
-        "to_fetch": run.to_ask,
-        "requests": run.to_ask,
-        "minutes": round(run.to_ask / REQUESTS_A_MINUTE, 4),
-        "sweep": sweep,
-        "destination": summary.destination,
-        "dataset": summary.dataset,
-    }
-
-
 def _report_end(summary: Summary, target: Target) -> None:
     """The run's last line, but where an error ended it, which is reported later and louder."""
     counts = {
@@ -186,7 +155,3 @@ def _report_end(summary: Summary, target: Target) -> None:
         hint,
         extra={"fields": {} if summary.error else end_fields(summary)},
     )
-
-
-def _shown(*numbers: int) -> list[str]:
-    return [f"{number:,}" for number in numbers]

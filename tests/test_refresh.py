@@ -146,3 +146,17 @@ def test_open_is_the_default_and_limit_counts_what_is_asked_for(past: Project, a
     assert set(api.stats()["by_id"]) == {"never-asked", "failed"}
     summary = result.summary
     assert [summary[name] for name in ("requested", "already_loaded", "loaded", "not_reached")] == [4, 1, 2, 1]
+
+
+def test_a_dry_run_makes_nothing_and_opens_the_database_to_read_only(project: Project, api: Sandbox) -> None:
+    """No working folder: dlt would empty the one that a first load is just making."""
+    assert project.load("1000001", "--dry-run").summary["to_fetch"] == 1
+    assert list(project.folder.iterdir()) == []
+    assert project.load("1000001").exit_code == 0
+    shutil.rmtree(project.folder / ".dlt")
+    before = (project.folder / "intercom_calls.duckdb").read_bytes()
+    with duckdb.connect(str(project.folder / "intercom_calls.duckdb"), read_only=True):
+        planned = project.load("1000001", "1000002", "--dry-run", "--refresh", "new")
+    assert (planned.exit_code, planned.summary["already_loaded"], planned.summary["to_fetch"]) == (0, 1, 1)
+    assert (project.folder / "intercom_calls.duckdb").read_bytes() == before
+    assert not (project.folder / ".dlt").exists()

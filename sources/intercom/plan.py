@@ -101,15 +101,28 @@ class Plan:
             raise ConfigurationError(
                 f'refresh = "{self._refresh}" asks the destination what is loaded, but it answers no SQL; use "all"'
             ) from None
+        with connection as client:
+            self.ask_client(client, schema.naming if schema else None, calls=calls, call_errors=call_errors)
+
+    def ask_client(
+        self,
+        client: SqlClientBase[Any],
+        naming: NamingConvention | None = None,
+        *,
+        calls: str | None = "calls",
+        call_errors: str | None = "call_errors",
+    ) -> None:
+        """As `ask`, by an open connection to the dataset."""
+        if not self.requested:
+            return
         plan = duckdb.connect(config={"threads": 2})
         plan.execute("SET TimeZone = 'UTC'")
         plan.register("ids", pa.table({"id": self._ids}))
         plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
         plan.execute(_KNOWN_TABLES)
-        with connection as client:
-            asked = _Asked(client, schema.naming if schema else None, plan, self._ids)
-            has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
-            has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
+        asked = _Asked(client, naming, plan, self._ids)
+        has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
+        has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
         if has_calls or has_errors:
             self._join(plan)
 
