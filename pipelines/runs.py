@@ -34,4 +34,4 @@ def load_runs_resource(summary: Summary, finished_at: datetime | None) -> DltRes
     """The run's row as it stands; `finished_at` is None while the run goes on."""
     row = {**summary.as_json(), "started_at": summary.started_at, "finished_at": finished_at}
     batch = pa.RecordBatch.from_pylist([row], schema=LOAD_RUNS)
-    return merged([batch], RUNS_TABLE, columns_of(LOAD_RUNS), key="run_id")
+    return merged([batch], RUNS_TABLE, columns_of(LOAD_RUNS), key="run_id", description="One row a run of the command.")

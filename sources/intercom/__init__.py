@@ -12,6 +12,7 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from . import descriptions
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
 from .extract import Extraction, ItemFormat
 from .fetch import Strategy
@@ -96,4 +97,7 @@ def intercom(
         columns=of_items(CALL_ERRORS_COLUMNS),
         schema_contract=CONTRACT,
     )
-    return calls, call_errors
+    return (
+        calls.apply_hints(additional_table_hints={"description": descriptions.CALLS_TABLE}),
+        call_errors.apply_hints(additional_table_hints={"description": descriptions.CALL_ERRORS_TABLE}),
+    )

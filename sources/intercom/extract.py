@@ -21,7 +21,7 @@ from .given_ids import BadIdsChoice, GivenIds, Ids
 from .hint_warnings import drop_expected
 from .plan import Plan, Refresh
 from .reconcile import reconcile
-from .run_target import Target, table_of
+from .run_target import Target, dataset_of_run, may_be_empty, table_of
 from .settings import Settings
 from .tables import Item, calls_item, current_load_id, errors_batch, with_load_id
 
@@ -115,9 +115,10 @@ class Extraction:
         target.refuse_loss(self._refresh)
         plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
         if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
-            plan.ask(
-                dlt.current.pipeline(), source.schema if source else None, calls=target.calls, call_errors=target.errors
-            )
+            pipeline = dlt.current.pipeline()
+            schema = source.schema if source else None
+            dataset = dataset_of_run(pipeline)
+            plan.ask(pipeline, schema, dataset=dataset, calls=target.calls, call_errors=target.errors)
         return plan
 
     def fetch(self, plan: Plan) -> Fetch:
@@ -132,12 +133,14 @@ class Extraction:
         )
         return fetch.__enter__()
 
-    def item(self, item: Item, load_id: str | None) -> Rows:
-        """Arrow data as it is handed to dlt."""
-        if self._item_format == "object":
-            # without a row dlt makes the table all the same
-            return item.to_pylist() or dlt.mark.materialize_table_schema()
-        return with_load_id(item, load_id)
+    def items(self, item: Item, load_id: str | None) -> Rows:
+        """Arrow data as it is handed to dlt; what has no row is an empty list, which dlt counts and writes nowhere.
+
+        An Arrow table without rows would become an empty file, which not every format of dlt's can be loaded from.
+        """
+        if not item.num_rows:
+            return []
+        return item.to_pylist() if self._item_format == "object" else with_load_id(item, load_id)
 
 
 class _Run:
@@ -155,7 +158,7 @@ class _Run:
         self._waiting: dict[str, deque[Rows]] = {table: deque() for table in _selected(source)}
         self._fetch: Fetch | None = None
         self._plan: Plan | None = None
-        self._came = False
+        self._filled: set[str] = set()
         self._over = False
         self._lock = threading.RLock()
 
@@ -197,12 +200,13 @@ class _Run:
             "calls": calls_item([*reconciled.calls, *reconciled.newer]),
             "call_errors": errors_batch(reconciled.errors),
         }
-        # Each chunk gives each table an item, if an empty one: the table and all its columns are there from the first
-        # load on, and a limit of n items ends after n chunks.
-        if not (chunk.is_last and self._came and not any(item.num_rows for item in rows.values())):
-            for table, waiting in self._waiting.items():
-                waiting.append(self._extraction.item(rows[table], self.load_id))
-        self._came = True
+        # Each chunk gives each table an item, if an empty one, so that a limit of n items ends after n chunks.
+        for table, waiting in self._waiting.items():
+            waiting.append(self._extraction.items(rows[table], self.load_id))
+            self._filled |= {table} if rows[table].num_rows else set()
+            if chunk.is_last and table not in self._filled and may_be_empty(self.source, table):
+                # the table and all its columns are there from the first load on
+                waiting.append(dlt.mark.materialize_table_schema())
         if chunk.is_last:
             failure = self._fetch.failure
             self._over = True

@@ -77,6 +77,7 @@ class Plan:
         pipeline: dlt.Pipeline,
         schema: dlt.Schema | None = None,
         *,
+        dataset: str | None = None,
         calls: str | None = "calls",
         call_errors: str | None = "call_errors",
     ) -> None:
@@ -84,7 +85,8 @@ class Plan:
 
         Args:
             pipeline: the pipeline that writes.
-            schema: the schema whose dataset the run writes; the pipeline's own by default.
+            schema: the schema that the run writes; the pipeline's own by default.
+            dataset: the name that the run was given for its dataset; the pipeline's by default.
             calls: the name of the table; None where it is emptied before rows are written.
             call_errors: likewise.
 
@@ -94,7 +96,7 @@ class Plan:
         if not self.requested:
             return
         try:
-            connection = _sql_client(pipeline, schema)
+            connection = _sql_client(pipeline, schema, dataset)
         except (SqlClientNotAvailable, PipelineConfigMissing):
             if self._refresh == "all":
                 return
@@ -246,12 +248,17 @@ class _Asked:
         return exp.column(exp.to_identifier(name, quoted=True))
 
 
-def _sql_client(pipeline: dlt.Pipeline, schema: dlt.Schema | None) -> SqlClientBase[Any]:
-    if schema is None:
-        return pipeline.sql_client()
-    if schema.name in pipeline.schemas:
-        return pipeline.sql_client(schema.name)
-    return pipeline.dataset(schema).sql_client  # of a pipeline that has loaded nothing yet from here
+def _sql_client(pipeline: dlt.Pipeline, schema: dlt.Schema | None, dataset: str | None) -> SqlClientBase[Any]:
+    before = pipeline.dataset_name
+    pipeline._set_dataset_name(dataset)  # as dlt itself will do when it loads
+    try:
+        if schema is None:
+            return pipeline.sql_client()
+        if schema.name in pipeline.schemas:
+            return pipeline.sql_client(schema.name)
+        return pipeline.dataset(schema).sql_client  # of a pipeline that has loaded nothing yet from here
+    finally:
+        pipeline.dataset_name = before
 
 
 _KNOWN_TABLES = """

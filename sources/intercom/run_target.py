@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +73,32 @@ class Target:
                 f'{self.losses[0]}, and refresh = "{refresh}" writes only some of the calls again: rows would be lost; '
                 'use refresh="all"'
             )
+
+
+def dataset_of_run(pipeline: dlt.Pipeline) -> str | None:
+    """The dataset that was given to the `pipeline.run(…, dataset_name=…)` which is going on, if any was.
+
+    While it extracts, dlt has put the dataset of the run before back in its place, and takes up the new one only to
+    load; nothing but the call itself tells of it. Rows of `parallelize()` are asked for in dlt's pool of threads, which
+    are named after the one that runs the pipeline.
+    """
+    pool = re.match(r"dlt-pool-(\d+)-", threading.current_thread().name)
+    frame = sys._current_frames().get(int(pool[1]) if pool else threading.get_ident())
+    while frame is not None:
+        names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
+        if frame.f_code.co_name == "run" and "dataset_name" in names and frame.f_locals.get("self") is pipeline:
+            name: str | None = frame.f_locals["dataset_name"]
+            return name
+        frame = frame.f_back
+    return None
+
+
+def may_be_empty(source: DltSource | None, table: str) -> bool:
+    """Whether dlt can load a table without rows: of jsonl it makes an empty file, which DuckDB can't read."""
+    resources = source.resources.values() if source else ()
+    return not any(
+        table_of(resource) == table and (resource._hints or {}).get("file_format") == "jsonl" for resource in resources
+    )
 
 
 def table_of(resource: DltResource) -> str | None:

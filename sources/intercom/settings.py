@@ -6,13 +6,16 @@ import ipaddress
 import os
 from urllib.parse import urlsplit
 
+import dlt
 from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import (
     ConfigurationException,
     ConfigValueCannotBeCoercedException,
     ValueNotSecretException,
 )
 from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.typing import TSecretStrValue
 
 from .errors import ConfigurationError
@@ -103,7 +106,34 @@ def resolve_source_settings(**given: str | None) -> Settings:
     Raises:
         ConfigurationError: as `resolve_settings`.
     """
-    return _resolve((), given)
+    settings = _resolve((), given)
+    _refuse_mixed_sections(settings)
+    return settings
+
+
+def _refuse_mixed_sections(settings: Settings) -> None:
+    """Refuse the token of one section with the host of another, which dlt's inheritance would bring together.
+
+    A source named alone, `clone(name="intercom_eu")`, inherits from `[sources.intercom]`.
+    """
+    _, section, name = Container()[ConfigSectionContext].sections
+    if section == name:
+        return
+    found: dict[str, str] = {}
+    for option in ("access_token", "base_url" if settings.base_url else "region"):
+        for place in (f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}"):
+            accessor = dlt.secrets if option == "access_token" else dlt.config
+            value: str | None = accessor.get(f"{place}.{option}")
+            if value:
+                if str(value).strip() == getattr(settings, option):  # else it was given as an argument
+                    found[option] = place
+                break
+    if len(set(found.values())) > 1:
+        told = " and ".join(f"{option} is in [{place}]" for option, place in found.items())
+        raise ConfigurationError(
+            f"{told}: one workspace's token would be sent to another's host; write both into one section, or make the "
+            f'source with clone(name="{name}", section="{name}") and [sources.{name}]'
+        )
 
 
 def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Settings:
@@ -118,7 +148,7 @@ def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Setting
         raise ConfigurationError(misplaced(error)) from None
     except ConfigurationException as error:
         reason = " ".join(str(error).split())
-        raise ConfigurationError(f"[sources.intercom] can't be read: {reason}") from None
+        raise ConfigurationError(f"the source's settings can't be read: {reason}") from None
     if not settings.access_token:
         settings.access_token = os.environ.get("INTERCOM_ACCESS_TOKEN")
     check(settings)

@@ -8,7 +8,7 @@ may come, since a later version of this project knows more of them than the one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,6 +18,7 @@ from dlt.common.schema.typing import TColumnSchema, TSchemaContract, TTableSchem
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
+from . import descriptions
 from .calls import SCHEMA as CALLS
 
 LOAD_ID = "_dlt_load_id"
@@ -77,12 +78,12 @@ class ErrorRow(NamedTuple):
 
 def calls_resource(items: Sequence[Item]) -> DltResource:
     """The table `calls`, one row a call."""
-    return merged(items, "calls", CALLS_COLUMNS, key="id")
+    return merged(items, "calls", CALLS_COLUMNS, key="id", description=descriptions.CALLS_TABLE)
 
 
 def call_errors_resource(items: Sequence[Item]) -> DltResource:
     """The table `call_errors`: ids that could not be loaded, and why; missing ones (404) too."""
-    return merged(items, "call_errors", CALL_ERRORS_COLUMNS, key="call_id")
+    return merged(items, "call_errors", CALL_ERRORS_COLUMNS, key="call_id", description=descriptions.CALL_ERRORS_TABLE)
 
 
 def calls_item(batches: Sequence[pa.RecordBatch]) -> pa.Table:
@@ -116,7 +117,11 @@ def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=CALL_ERRORS)
 
 
-def columns_of(schema: pa.Schema, hints: dict[str, TColumnSchema] | None = None) -> TTableSchemaColumns:
+def columns_of(
+    schema: pa.Schema,
+    hints: dict[str, TColumnSchema] | None = None,
+    described: Mapping[str, str] | None = None,
+) -> TTableSchemaColumns:
     """Arrow's columns as dlt's, each with its type, and the load package's after them."""
     columns: TTableSchemaColumns = {
         field.name: {
@@ -128,15 +133,25 @@ def columns_of(schema: pa.Schema, hints: dict[str, TColumnSchema] | None = None)
         for field in schema
     }
     columns[LOAD_ID] = {"name": LOAD_ID, "data_type": "text", "nullable": True}
+    for name, description in (described or {}).items():
+        columns[name]["description"] = description
     return columns
 
 
 def with_row_ids(columns: TTableSchemaColumns) -> TTableSchemaColumns:
     """The columns of dicts: dlt gives each a `_dlt_id`, which rows loaded as Arrow do not have."""
-    return {**columns, "_dlt_id": {"name": "_dlt_id", "data_type": "text", "nullable": True}}
+    row_id: TColumnSchema = {
+        "name": "_dlt_id",
+        "data_type": "text",
+        "nullable": True,
+        "description": "dlt's id of the row.",
+    }
+    return {**columns, "_dlt_id": row_id}
 
 
-def merged(items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, key: str) -> DltResource:
+def merged(
+    items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, key: str, description: str
+) -> DltResource:
     """Arrow data as a resource that is merged on `key`; its rows hold the load package that they go in."""
 
     def rows() -> Iterator[Item]:
@@ -144,10 +159,11 @@ def merged(items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, ke
         for item in items:
             yield with_load_id(item, load_id)
 
-    return dlt.resource(
+    resource = dlt.resource(
         rows, name=name, primary_key=key, write_disposition=MERGE, columns=columns, schema_contract=CONTRACT
     )
+    return resource.apply_hints(additional_table_hints={"description": description})
 
 
-CALLS_COLUMNS = columns_of(CALLS, {"extra": {"data_type": "json"}})
-CALL_ERRORS_COLUMNS = columns_of(CALL_ERRORS, {"_resolved": {"hard_delete": True}})
+CALLS_COLUMNS = columns_of(CALLS, {"extra": {"data_type": "json"}}, descriptions.CALLS)
+CALL_ERRORS_COLUMNS = columns_of(CALL_ERRORS, {"_resolved": {"hard_delete": True}}, descriptions.CALL_ERRORS)
