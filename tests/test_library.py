@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ print(json.dumps([calls, errors]))
     assert {path.name for path in own.folder.iterdir()} == {"mine.duckdb", "dlt"}
 
     # in the same dataset: each value of refresh, and an id that leaves call_errors
-    going_on = {"open": {"type": "call", "id": "open"}}
+    going_on = {"open": {"type": "call", "id": "open", "created_at": int(time.time())}}
     api.reset(limit=None, calls=0, bodies=bodies("007", "7", "bad", state="new") | going_on)
     found = run(
         own,

@@ -133,6 +133,10 @@ class Extraction:
         )
         return fetch.__enter__()
 
+    def empty(self, item: Item, load_id: str | None) -> Rows:
+        """What makes dlt create a table and its columns without a row."""
+        return dlt.mark.materialize_table_schema() if self._item_format == "object" else with_load_id(item, load_id)
+
     def items(self, item: Item, load_id: str | None) -> Rows:
         """Arrow data as it is handed to dlt; what has no row is an empty list, which dlt counts and writes nowhere.
 
@@ -206,7 +210,7 @@ class _Run:
             self._filled |= {table} if rows[table].num_rows else set()
             if chunk.is_last and table not in self._filled and may_be_empty(self.source, table):
                 # the table and all its columns are there from the first load on
-                waiting.append(dlt.mark.materialize_table_schema())
+                waiting.append(self._extraction.empty(rows[table], self.load_id))
         if chunk.is_last:
             failure = self._fetch.failure
             self._over = True
