@@ -176,6 +176,14 @@ print(json.dumps([
     refused(lambda: intercom(ids=[1], item_format="dict"), ConfigurationError),
     refused(lambda: intercom(ids=[1], bad_ids="ignore"), ConfigurationError),
     refused(lambda: intercom(ids=[1], id_column=2), ConfigurationError),
+    refused(lambda: intercom(ids=[1], id_column=" "), ConfigurationError),
+    refused(lambda: intercom(ids=[1], workers="3"), ConfigurationError),
+    refused(lambda: intercom(ids=[1], workers=2.5), ConfigurationError),
+    refused(lambda: intercom(ids=[1], workers=0), ConfigurationError),
+    refused(lambda: intercom(ids=[1], share="half"), ConfigurationError),
+    refused(lambda: intercom(ids=[1], share=1.1), ConfigurationError),
+    refused(lambda: intercom(ids=[1], region=3), ConfigurationError),
+    refused(lambda: intercom(ids=[1], access_token=b"hidden"), ConfigurationError),
 ]))
 """,
     )
@@ -192,6 +200,14 @@ print(json.dumps([
         "item_format = 'dict' is not one of arrow, object",
         "bad_ids = 'ignore' is not one of refuse, skip",
         "id_column = 2 is not the name of a column",
+        "id_column = ' ' is not the name of a column",
+        "workers = '3' must be a whole number, 1 or more",
+        "workers = 2.5 must be a whole number, 1 or more",
+        "workers = 0 must be a whole number, 1 or more",
+        "share = 'half' must be a number above 0 and at most 1",
+        "share = 1.1 must be a number above 0 and at most 1",
+        "region is int, not text",
+        "access_token is bytes, not text",
     ]
     assert api.stats()["requests"] == 0
 

@@ -51,8 +51,9 @@ class GivenIds:
     """
 
     def __init__(self, ids: Ids | None, id_column: str | None = None, bad_ids: BadIdsChoice = "refuse") -> None:
-        if id_column is not None and not isinstance(id_column, str):
-            raise ConfigurationError(f"id_column = {id_column!r} is not the name of a column")
+        column: object = id_column
+        if column is not None and not (isinstance(column, str) and column.strip()):
+            raise ConfigurationError(f"id_column = {column!r} is not the name of a column")
         if ids is not None:
             _refuse_kind(ids, id_column)
         self._ids = ids

@@ -138,6 +138,9 @@ def _refuse_mixed_sections(settings: Settings) -> None:
 
 def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Settings:
     explicit = {name: value for name, value in given.items() if value is not None}
+    for name, value in explicit.items():
+        if not isinstance(value, str):  # which may be the token, so it is not shown
+            raise ConfigurationError(f"{name} is {type(value).__name__}, not text")
     try:
         settings = resolve_configuration(Settings(), sections=sections, explicit_value=explicit or None)
     except ConfigValueCannotBeCoercedException as error:
