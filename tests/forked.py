@@ -29,8 +29,8 @@ COMMAND = str(Path(sys.executable).with_name("intercom-calls"))
 # is another than in the fork server's is a process of its own. (`DLT_`: but those that dlt reads when it is used.)
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "SSL", "COV", "FSSPEC_", "PENDULUM_", "PYARROW_", "DLT_")
 _READ_WHEN_USED = ("DLT_PROJECT_DIR", "DLT_LOCAL_DIR", "DLT_DATA_DIR")
-# A process that is forked must have no thread of Arrow's allocator.
-_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+# A process that is forked must have no thread of Arrow's allocator, nor of numpy's, which pyarrow imports where it is.
+_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class ForkedProcess:
