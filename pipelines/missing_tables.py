@@ -56,6 +56,10 @@ def restore_tables(pipeline: dlt.Pipeline, schema_name: str, resources: Sequence
 def _expected_schema(pipeline: dlt.Pipeline, schema_name: str, resources: Iterable[DltResource]) -> dlt.Schema:
     """What the pipeline has loaded so far, as its working folder has it, and what it is about to load."""
     schema = pipeline.schemas[schema_name].clone() if schema_name in pipeline.schemas else dlt.Schema(schema_name)
+    if pipeline.schema_names:  # dlt keeps the pipeline's state with the default schema alone
+        state = pipeline.default_schema.tables.get(pipeline.default_schema.state_table_name)
+        if state is not None:
+            schema.update_table(state)
     for resource in resources:
         schema.update_table(normalize_table_identifiers(resource.compute_table_schema(), schema.naming))
     schema._bump_version()  # dlt refuses to store a schema that was changed since

@@ -230,3 +230,31 @@ print(json.dumps([same and before[-1] is True, shown(first), shown(second)]))
     assert second["exit_code"] == 0
     assert second["already_loaded"] == first["loaded"]
     assert second["loaded"] == 10
+
+
+def test_tables_that_were_dropped_are_made_again_in_the_caller_s_dataset(own: Project, api: Sandbox) -> None:
+    api.configure(missing_share=0)
+    found = run(
+        own,
+        """
+mine = pipeline()
+mine.run([{"item": 1}], table_name="orders", schema=dlt.Schema("shop"))
+load(mine, IDS[:2])
+codes = []
+drops = (
+    "DROP TABLE theirs.calls", "DROP TABLE theirs._dlt_version", "DROP TABLE theirs._dlt_pipeline_state",
+    "ALTER TABLE theirs.load_runs DROP COLUMN seconds", "DROP TABLE theirs_staging.call_errors",
+)
+for number, drop in enumerate(drops):
+    rows(mine, drop)
+    codes.append(load(mine, IDS[:3 + number]).exit_code)
+    codes.append(load(mine, IDS[:3 + number]).exit_code)
+print(json.dumps([
+    codes,
+    rows(mine, "SELECT count(*), count(DISTINCT id) FROM calls"),
+    rows(mine, "SELECT item FROM orders"),
+    rows(mine, "SELECT count(*) FROM _dlt_pipeline_state"),
+]))
+""",
+    )
+    assert found == [[0] * 10, [[7, 7]], [[1]], [[0]]]
