@@ -44,7 +44,8 @@ class Proxy:
     def close(self) -> None:
         for each in self._open:
             with suppress(OSError):
-                each.close()
+                each.shutdown(socket.SHUT_RDWR)  # also where a thread reads from it
+            each.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
