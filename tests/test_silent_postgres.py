@@ -24,6 +24,8 @@ class Proxy:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
         self._silent = threading.Event()
+        self._stranded = False
+        self._clients: list[socket.socket] = []
         self._after: bytes | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -41,6 +43,12 @@ class Proxy:
         """Fall silent with the statement that has these words, which is not forwarded."""
         self._after = words
 
+    def strand(self) -> None:
+        """Cut what is connected from its clients; the server does not learn of it."""
+        self._stranded = True
+        for client in self._clients:
+            client.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         for each in self._open:
             with suppress(OSError):
@@ -53,6 +61,7 @@ class Proxy:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 self._open += [client, server]
+                self._clients.append(client)
                 server.connect(self._socket_path)
                 threading.Thread(target=self._forward, args=(client, server, True), daemon=True).start()
                 threading.Thread(target=self._forward, args=(server, client, False), daemon=True).start()
@@ -65,6 +74,8 @@ class Proxy:
                 if self._silent.is_set():
                     threading.Event().wait()  # both ends stay open: nobody learns of it
                 sink.sendall(content)
+            if self._stranded and is_request:
+                threading.Event().wait()
             sink.shutdown(socket.SHUT_WR)
 
 
@@ -160,6 +171,21 @@ def test_without_a_signal_a_silent_database_ends_the_load_in_minutes(
         print(f"{stage}: {time.monotonic() - silent_at:.1f} s without a signal")
         failed = run.end()
     assert "Traceback" not in failed.stderr
+
+
+def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
+    project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
+) -> None:
+    ids = write_ids(project, 1_000_001, 120)
+    api.configure(missing_share=0, latency_seconds=0.05)
+    load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "20", "--workers", "4")
+    with running(project, *load) as run:
+        run.wait_until(lambda: api.stats()["requests"] >= 50)
+        proxy.strand()
+        done = run.end()
+    assert done.exit_code == 0, done.stderr
+    assert "it is taken again" in done.stderr
+    assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
