@@ -47,7 +47,8 @@ class Proxy:
         """Cut what is connected from its clients; the server does not learn of it."""
         self._stranded = True
         for client in self._clients:
-            client.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it was closed before
+                client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         for each in self._open:
