@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -172,9 +173,9 @@ def project(tmp_path: Path, api: Sandbox) -> Iterator[Project]:
     assert leaks(folder, printed) == []
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The socket folder of a real PostgreSQL server."""
+@contextmanager
+def postgres_running() -> Iterator[str]:
+    """Start a real PostgreSQL server; gives its socket folder, which is its data folder too."""
     # Not below pytest's folder: run as root the server is another user, whom every pytest that starts locks out there.
     # And in no folder with a space in its path, which the server's own start does not quote.
     with TemporaryDirectory(prefix="postgres", dir="/tmp" if " " in gettempdir() else None) as folder:
@@ -183,6 +184,13 @@ def postgres_server() -> Iterator[str]:
             yield server.get_uri().split("host=")[1]
         finally:
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The socket folder of one PostgreSQL server for all tests of a worker."""
+    with postgres_running() as socket_folder:
+        yield socket_folder
 
 
 @pytest.fixture

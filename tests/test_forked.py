@@ -37,7 +37,9 @@ print(json.dumps({
     "streams": [[s.encoding, s.errors, s.isatty(), s.line_buffering] for s in (sys.stdin, sys.stdout, sys.stderr)],
     "stdin": sys.stdin.read(), "threads": threading.active_count(), "excepthook": sys.excepthook is sys.__excepthook__,
     "limits": [resource.getrlimit(n) for n in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)],
-    "warnings": [str(f[:1] + f[2:]) for f in warnings.filters], "root": str(logging.getLogger().handlers),
+    # numpy's are of a module that a process of its own imports later, or never
+    "warnings": [str(f[:1] + f[2:]) for f in warnings.filters if "numpy" not in str(f)],
+    "root": str(logging.getLogger().handlers),
     "locale": locale.getlocale(),
     "decimal": str(decimal.getcontext()), "duckdb": duckdb.execute("SELECT current_setting('threads')").fetchone(),
     "before": before, "dlt": [context.name, context.run_dir, context.data_dir, context.local_dir, context.settings_dir],
