@@ -57,7 +57,6 @@ def serve(control: int, argv_0: str) -> None:
     at its end its return code as `subprocess` has it.
     """
     sys.path[0] = str(Path(argv_0).parent)  # as in the command itself
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy, which comes with pandas, would start threads as it is imported
     ours = pkgutil.walk_packages(importlib.import_module("pipelines").__path__, "pipelines.")
     for name in (*(module.name for module in ours), *_IMPORTED):
         importlib.import_module(name)
