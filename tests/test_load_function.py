@@ -14,13 +14,11 @@ import pytest
 from pipelines import Summary, load
 from sandbox import Sandbox
 
+from . import forked
 from .conftest import Postgres, Project
 
 PRELUDE = """
 import json, os, signal, sys, threading, time
-assert not {"dlt", "pyarrow"} & set(sys.modules)
-import pipelines
-assert not {"dlt", "pyarrow"} & set(sys.modules)
 import dlt
 from pipelines import Summary, UsageError, load
 from sources.intercom import BadIds, ConfigurationError
@@ -63,10 +61,15 @@ def start(project: Project, script: str, destination: str = "duckdb", **env: str
 
 def run(project: Project, script: str, destination: str = "duckdb", **env: str) -> Any:
     """Run a script in the project folder and read the JSON it prints."""
-    with start(project, script, destination, **env) as process:
-        stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    return json.loads(stdout.splitlines()[-1])
+    argv = [sys.executable, "-c", PRELUDE + script, destination]
+    done = forked.run(argv, cwd=project.folder, env=project.environment(**env))
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_it_imports_no_dlt() -> None:
+    script = "import sys, pipelines; assert not {'dlt', 'pyarrow'} & {*sys.modules}; assert pipelines.load.__doc__"
+    assert forked.run([sys.executable, "-c", script], cwd=forked.ROOT, env={}, plain=True).returncode == 0
 
 
 def test_its_types_are_seen() -> None:
