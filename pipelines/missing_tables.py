@@ -19,8 +19,8 @@ from .outcome import UsageError
 
 logger = logging.getLogger("intercom_calls")
 
-# dlt adds it to each table that it loads
-_MARK = "_dlt_load_id"
+# A table that has one of these columns is ours.
+_MARKS = ("_dlt_load_id", "_fetched_at", "_resolved", "run_id")
 
 
 def restore_tables(pipeline: dlt.Pipeline, schema_name: str, resources: Sequence[DltResource]) -> None:
@@ -69,17 +69,20 @@ def _expected_schema(pipeline: dlt.Pipeline, schema_name: str, resources: Iterab
 def _restore(client: SqlJobClientBase, tables: Sequence[str]) -> None:
     case_sensitive = client.capabilities.generates_case_sensitive_identifiers()
     missing: list[str] = []
+    is_first = True
     for table, there in client.get_storage_tables(tables):
         columns = client.schema.get_new_table_columns(table, there, case_sensitive=case_sensitive)
         if there and columns:
             _refuse_foreign(client, table, there, columns)
+        is_first = is_first and not (there and table in client.schema.data_table_names())
         if columns:
             missing.append(f"{table} ({', '.join(str(column['name']) for column in columns)})" if there else table)
     if not missing:
         return
+    level = logging.DEBUG if is_first else logging.WARNING  # a dataset that was made for us, or is others' as well
     fields = {"event": "repair"}
     dataset = client.sql_client.dataset_name
-    logger.warning("not in %s, so made: %s", dataset, "; ".join(missing), extra={"fields": fields})
+    logger.log(level, "not in %s, so made: %s", dataset, "; ".join(missing), extra={"fields": fields})
     client.update_stored_schema(only_tables=tables, force=True)
 
 
@@ -90,8 +93,7 @@ def _refuse_foreign(
     if table in client.schema.dlt_table_names():
         return
     dataset = client.sql_client.dataset_name
-    known = client.capabilities.casefold_identifier(_MARK)
-    if known not in there:
+    if not any(client.capabilities.casefold_identifier(mark) in there for mark in _MARKS):
         raise UsageError(
             f"the table {table} in {dataset} was not made by this command, and is left as it is; "
             "name another dataset with --dataset"
