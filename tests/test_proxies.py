@@ -103,3 +103,12 @@ def test_a_load_goes_through_a_proxy_named_without_a_scheme_and_refuses_socks_at
     assert refused.exit_code == 2
     assert "HTTPS_PROXY names a SOCKS proxy" in refused.summary["error"]
     assert PASSWORD not in result.stdout + result.stderr + refused.stdout + refused.stderr
+
+
+def test_a_proxy_whose_name_is_not_known_is_told_from_the_api(project: Project) -> None:
+    env = {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid", "SOURCES__INTERCOM__RETRY_SECONDS": "0.1"}
+    result = project.load("a", env=env | {"HTTPS_PROXY": f"me:{PASSWORD}@proxy.invalid:3128"})
+    assert result.exit_code == 1
+    assert "proxy.invalid: no address is found for this name" in result.summary["error"]
+    assert "check HTTPS_PROXY" in result.summary["error"]
+    assert PASSWORD not in result.stdout + result.stderr

@@ -36,6 +36,7 @@ _UNKNOWN_AUTHORITY_MEND = "where a proxy of your own re-signs TLS, set REQUESTS_
 
 # What is read of an answer that is no call; a message needs no more.
 _LARGEST_ERROR_BYTES = 64 * 1024
+_LONGEST_TOKEN = 1024
 
 
 # What CDNs add may be long (a content security policy) and many; aiohttp would refuse more than 8 kB and 128 of them.
@@ -66,10 +67,10 @@ class NoAnswer(Exception):
 class UnknownName(NoAnswer):
     """The host's name has no address; or this machine can't find it, so that asking again may help."""
 
-    def __init__(self, host: str, reason: str | None) -> None:
+    def __init__(self, host: str, reason: str | None, setting: str = "base_url") -> None:
         super().__init__(
             "connection",
-            f"{host}: no address is found for this name ({reason}); check base_url, or this machine's DNS",
+            f"{host}: no address is found for this name ({reason}); check {setting}, or this machine's DNS",
         )
 
 
@@ -148,7 +149,11 @@ class CallsApi:
             async with self._session.get(
                 URL(self._root + path, encoded=True), allow_redirects=False, proxy=self._proxy
             ) as response:
-                return self._redacted(path, response, await _read(response))
+                body = await _read(response)
+                answer = self._freed(path, response, body or b"")
+                if body is None:
+                    raise BodyTooLarge(answer.status, answer.headers)
+                return answer
         except (BodyTooLarge, NoAnswer, ApiUnreachable) as error:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -174,25 +179,23 @@ class CallsApi:
         finally:
             request.headers.popall("Authorization", None)
 
-    def _redacted(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        headers: Mapping[str, str] = response.headers
-        redacted = without(self._settings.token, body)
-        if any(without(self._settings.token, value) is not value for _, value in response.raw_headers):
-            headers = CIMultiDict(
-                (
-                    name,
-                    without(self._settings.token, value.encode("utf-8", "surrogateescape")).decode("utf-8", "replace"),
-                )
-                for name, value in response.headers.items()
-            )
-        if not self._has_warned and not (redacted is body and headers is response.headers):
+    def _freed(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
+        """The answer with `***` wherever it repeats the token."""
+        whole = b"\n".join([body, *[value for _, value in response.raw_headers]])
+        if without(self._settings.token, whole) is whole:
+            return Answer(response.status, response.headers, body)
+        if not self._has_warned:
             self._has_warned = True
             logger.warning(
                 "the API's answers repeat the access token (first: GET %s), which no API should; *** is written in its "
                 "place. See what stands between this machine and the API",
                 path,
             )
-        return Answer(response.status, headers, redacted)
+        headers = CIMultiDict(
+            (name, without(self._settings.token, value.encode("utf-8", "replace")).decode("utf-8", "replace"))
+            for name, value in response.headers.items()
+        )
+        return Answer(response.status, headers, without(self._settings.token, body))
 
     def _explained(self, error: Exception) -> NoAnswer | IntercomError:
         """What aiohttp says, in our words, without the token and the proxy's password."""
@@ -203,7 +206,8 @@ class CallsApi:
         if isinstance(error, TimeoutError):
             return NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds")
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return UnknownName(error.host, error.strerror)
+            is_proxy = self._proxy is not None and error.host == self._proxy.host
+            return UnknownName(error.host, error.strerror, "HTTPS_PROXY" if is_proxy else "base_url")
         if isinstance(error, aiohttp.ClientHttpProxyError):  # whose text has the proxy's URL, and the password in it
             message = f"the proxy refuses: {error.status} {error.message}"
         else:
@@ -213,7 +217,8 @@ class CallsApi:
         return NoAnswer("connection", message)
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body; of an error the beginning is enough; None where a 200 is larger than any call can be."""
     parts: list[bytes] = []
     size = 0
     most = LARGEST_BODY_BYTES if response.status == 200 else _LARGEST_ERROR_BYTES
@@ -222,9 +227,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         size += len(part)
         if size > most:
             response.close()
-            if response.status == 200:
-                raise BodyTooLarge(response.status, response.headers)
-            break
+            return None if response.status == 200 else b"".join(parts)[:-_LONGEST_TOKEN]  # it may be cut off there
     return b"".join(parts)
 
 
