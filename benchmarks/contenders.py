@@ -56,6 +56,10 @@ ONE_CHUNK = Contender(
     "the library, one package",
     lambda _url, ids_file: [str(OWN_PYTHON), str(HERE / "steps" / "load_chunk.py"), DATABASE, str(ids_file)],
 )
+LIBRARY = Contender(
+    "the source in a pipeline, by id",
+    lambda _url, ids_file: [str(OWN_PYTHON), str(HERE / "steps" / "run_source.py"), DATABASE, str(ids_file)],
+)
 FLOOR_THREADS_16 = _peer("floor: requests, 16 threads", "floor_threads.py", 16)
 FLOOR_THREADS_64 = _peer("floor: requests, 64 threads", "floor_threads.py", 64)
 FLOOR_AIOHTTP = _peer("floor: aiohttp, 64 at once", "floor_aiohttp.py", 64)

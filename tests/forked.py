@@ -168,9 +168,11 @@ def start(
 ) -> Process:
     """Start `intercom-calls …` or `python -c …`: forked, unless it is something else, `plain`, or not the same.
 
+    With NO_FORKS in the environment of the tests nothing is forked: there the source is tested without the command.
     `bound` is called in the process before it begins; for a fork it must be from here or from `bounds.py`.
     """
     script = argv[2] if [*argv[:2]] == [sys.executable, "-c"] else None
+    plain = plain or "NO_FORKS" in os.environ
     if not plain and (script is not None or argv[0] == COMMAND) and fork_server().suits(env):
         called = bound.func if isinstance(bound, functools.partial) else bound
         if called is None or called.__module__ in (__name__, bounds.__name__):

@@ -64,6 +64,6 @@ def test_an_unknown_part_is_refused_with_those_there_are(tmp_path: Path) -> None
     done = benchmark(tmp_path, "--only", "speed")
     assert done.returncode == 2
     assert (
-        "no such part: speed; there are startup, cpu, faulty, rate, windows, sharing, chunks, scale, sweep"
+        "no such part: speed; there are startup, cpu, faulty, library, rate, windows, sharing, chunks, scale, sweep"
         in done.stderr
     )

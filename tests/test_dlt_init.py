@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from sandbox import Sandbox
 
@@ -40,8 +41,10 @@ def test_the_source_requires_what_it_imports_within_the_bounds_of_the_project() 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     bounds = listed(project["dependencies"])
     assert set(required) == imported() - {"sqlalchemy"}
-    assert {name: str(one.specifier) for name, one in required.items()} == {
-        name: str(bounds[name].specifier) for name in required
+    # the command is locked to one dlt and one DuckDB; the source runs on more, which make test-library-ends shows
+    wider = {"dlt": ">=1.19.1,<1.32", "duckdb": ">=1.4,<3"}
+    assert {name: one.specifier for name, one in required.items()} == {
+        name: SpecifierSet(wider[name]) if name in wider else bounds[name].specifier for name in required
     }
     assert "sqlglot" in required
     assert (SOURCE / "py.typed").exists()
