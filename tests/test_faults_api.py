@@ -67,6 +67,20 @@ def test_a_token_refused_in_the_middle_is_exit_4_after_what_came_is_loaded(
     assert project.query("SELECT count(*) FROM intercom.calls") == [(30,)]
 
 
+def test_a_firewall_before_the_api_is_exit_1_and_the_token_is_not_blamed(project: Project, api: Sandbox) -> None:
+    ids = write_ids(project, 1_000_001, 30)
+    api.configure(missing_share=0, fault_ranges=[(1, None, "html:403")])
+    result = project.load("--ids", ids, env=SHORT)
+    assert result.exit_code == 1
+    assert "a firewall or proxy seems to answer" in result.summary["error"]
+    assert "token" not in result.summary["error"]
+    assert _sums_up(result.summary)
+    api.reset(limit=None, missing_share=0)
+    again = project.load("--ids", ids, env=SHORT)
+    assert (again.exit_code, again.summary["loaded"]) == (0, 30)
+    assert project.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
+
+
 def test_faults_that_end_are_no_failure_and_one_that_stays_is_exit_3(project: Project, api: Sandbox) -> None:
     api.configure(
         missing_share=0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -377,3 +379,17 @@ def test_a_token_refused_while_pages_are_read_comes_with_what_to_do(api: Sandbox
     api.configure(fault_ranges=[(1, None, "status:401")])
     with pytest.raises(TokenRefused, match="copy it again from Intercom's developer hub"):
         raise Fetched(api, [str(n) for n in range(1_000_001, 1_000_601)], strategy="sweep").failure or AssertionError
+
+
+def test_a_connection_that_is_never_accepted_is_told_from_an_answer_that_never_comes(api: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):  # its queue is full then, and the kernel answers nobody
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        fetched = Fetched(
+            api, ["a"], base_url=url, connect_timeout_seconds=0.5, read_timeout_seconds=5.0, retry_seconds=0.1
+        )
+    assert isinstance(fetched.failure, ApiUnreachable)
+    assert str(fetched.failure).endswith("the last: timeout: no connection within 0.5 seconds")
