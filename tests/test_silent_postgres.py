@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -187,6 +190,31 @@ def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
     assert done.exit_code == 0, done.stderr
     assert "it is taken again" in done.stderr
     assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
+
+
+LIBRARY = """
+import json, dlt
+from pipelines import load
+mine = dlt.pipeline("mine", destination="postgres", dataset_name="theirs")
+print(json.dumps(load(mine, ["1000001"]).as_json()))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_in_a_caller_s_pipeline_a_silent_database_ends_the_wait_and_leaves_the_process_to_the_caller(
+    project: Project, api: Sandbox, proxy: Proxy
+) -> None:
+    proxy.silence_after(STAGES["lock"] or b"")
+    env = project.environment(DLT_DATA_DIR=str(project.folder / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false")
+    with subprocess.Popen([sys.executable, "-c", LIBRARY], cwd=project.folder, env=env, stdout=subprocess.PIPE) as mine:
+        while not proxy.is_silent:
+            assert mine.poll() is None
+            time.sleep(0.05)
+        mine.send_signal(signal.SIGTERM)
+        stdout, _ = mine.communicate(timeout=200)
+    assert mine.returncode == 0
+    assert json.loads(stdout.splitlines()[-1])["exit_code"] == 143
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
