@@ -78,6 +78,8 @@ def load_into(
             counts = (f"{summary.already_loaded:,}", f"{run.to_ask:,}")
             logger.info("%s: %s already loaded, %s to fetch", counted(summary.requested, "id"), *counts)
             run.run(watching(run.to_ask))
+            if not interruption.signal:
+                target.tidy()
 
 
 class Run:

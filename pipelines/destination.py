@@ -172,8 +172,6 @@ class Target:
                     f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
                 ) from None
             yield
-            if self.file is not None and self._callers is None:  # a caller may have it open, too
-                compact(self.file)
 
     def prepare(self, resources: Sequence[DltResource]) -> None:
         """Make the destination ready for a run: no table is missing, nothing waits from an interrupted load.
@@ -254,6 +252,11 @@ class Target:
                 folder,
                 extra={"fields": {"event": "repair"}},
             )
+
+    def tidy(self) -> None:
+        """Give back what a DuckDB file takes on the disk far beyond what it holds."""
+        if self.file is not None and self._callers is None:  # a caller may have it open, too
+            compact(self.file)
 
     @property
     def _schema_name(self) -> str:
