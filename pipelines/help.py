@@ -1,8 +1,10 @@
-"""`--help` with its options in groups and an example first."""
+"""The command line's own kinds of options and values; `--help` with options in groups and an example first."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -45,6 +47,16 @@ class GroupedCommand(click.Command):
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+def age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
+    """An option's callback: a length of time in hours or days, `26h` or `1.5d`; what is none is refused."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([hd])", value)
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no age; give a number above 0 and h or d, such as 26h or 2d")
+    return timedelta(hours=float(match[1]) * (24 if match[2] == "d" else 1))
 
 
 def option(group: str, *declarations: str, **attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import project
-from .help import GroupedCommand, option
+from .help import GroupedCommand, age, option
 from .logs import report_end, set_up
 from .outcome import ExitCode, Summary, exit_code_of, printable
 from .request import LoadRequest
@@ -31,7 +32,8 @@ intercom-calls check
 intercom-calls check --destination postgres"""
 STATUS_EXAMPLE = """\
 intercom-calls status
-intercom-calls status --destination postgres --json"""
+intercom-calls status --destination postgres --json
+intercom-calls status --max-age 26h"""
 DEMO_EXAMPLE = """\
 intercom-calls demo"""
 
@@ -140,8 +142,10 @@ def check(destination: str, dataset: str, project: str | None) -> None:
 @_destination
 @_dataset
 @_project
+@option("What", "--max-age", metavar="AGE", callback=age,
+        help="26h, 2d: exit 3 when the last complete run ended longer ago, or there is none")  # fmt: skip
 @option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout")
-def status(destination: str, dataset: str, project: str | None, as_json: bool) -> None:
+def status(destination: str, dataset: str, project: str | None, max_age: timedelta | None, as_json: bool) -> None:
     """Show what is loaded: calls, how fresh they are, what failed and the mend, the last runs."""
     set_up(0)
     with _one_line_errors():
@@ -149,7 +153,7 @@ def status(destination: str, dataset: str, project: str | None, as_json: bool) -
             _enter(project)
             from .status import run
 
-        run(destination, dataset, as_json=as_json)
+        sys.exit(run(destination, dataset, as_json=as_json, max_age=max_age))
 
 
 @main.command(cls=GroupedCommand, example=DEMO_EXAMPLE)

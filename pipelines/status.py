@@ -17,7 +17,8 @@ from rich.text import Text
 from sources.intercom.settings import resolve_settings
 
 from .dataset import Dataset, select
-from .outcome import printable
+from .outcome import ExitCode, printable
+from .standard_streams import print_error
 
 RUNS_SHOWN = 5
 
@@ -34,8 +35,9 @@ _RUN_FIELDS = (
     *("failed", "not_reached", "seconds", "error"),
 )
 _RUNS = f"SELECT {', '.join(_RUN_FIELDS)} ORDER BY started_at DESC LIMIT {RUNS_SHOWN}"
-# a run that ended with 0 or 3 asked for everything it was given
-_DATA_AS_OF = "SELECT max(started_at) WHERE exit_code IN (0, 3) AND finished_at IS NOT NULL"
+# a run that asked for everything it was given, and got it; one that was killed has no `finished_at`
+_COMPLETE = "exit_code = 0 AND finished_at IS NOT NULL AND not_reached = 0 AND failed = 0"
+_LAST_COMPLETE = f"SELECT max(started_at), max(finished_at) WHERE {_COMPLETE}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class Status:
 
     Attributes:
         calls: rows of the table `calls`, deleted ones included.
-        data_as_of: when the newest run that got to its end began; what it was given is no older than that.
+        data_as_of: when the newest run began that asked for everything it was given, and got it (a call that is
+            missing counts as got); what it was given is no older than that.
+        complete_run_at: when the last such run ended.
         open_calls: calls without an end.
         deleted_calls: calls that were loaded and have since been answered 404.
         missing: ids in `call_errors` that Intercom has no call for.
@@ -93,6 +97,7 @@ class Status:
     calls: int = 0
     newest_call_at: datetime | None = None
     data_as_of: datetime | None = None
+    complete_run_at: datetime | None = None
     open_calls: int = 0
     deleted_calls: int = 0
     missing: int = 0
@@ -115,8 +120,14 @@ class Status:
         return {**asdict(self), "failed": self.failed, "failures": failures}
 
 
-def run(destination: str, dataset: str, *, as_json: bool) -> None:
-    """Print the status of a dataset to stdout.
+def run(destination: str, dataset: str, *, as_json: bool, max_age: timedelta | None = None) -> ExitCode:
+    """Print the status of a dataset to stdout, and give the exit code: 3 where it is older than `max_age`, else 0.
+
+    Args:
+        destination: dlt's name of it.
+        dataset: its name.
+        as_json: one JSON object, instead of a table.
+        max_age: how long ago the last complete run may have ended; None: whenever.
 
     Raises:
         ConfigurationError, UsageError, DestinationFailed
@@ -126,6 +137,24 @@ def run(destination: str, dataset: str, *, as_json: bool) -> None:
         click.echo(json.dumps(status.as_json(), default=_isoformat))
     else:
         _show(status, Console(highlight=False, markup=False))
+    outdated = None if max_age is None else _outdated(status.complete_run_at, max_age)
+    if outdated is None:
+        return ExitCode.DONE
+    print_error(outdated)
+    return ExitCode.INCOMPLETE
+
+
+def _outdated(complete_run_at: datetime | None, max_age: timedelta) -> str | None:
+    """Why the dataset is older than it may be; None where it is not."""
+    now = datetime.now(UTC)
+    if complete_run_at is not None and now - complete_run_at <= max_age:
+        return None
+    allowed = f"--max-age allows {max_age / timedelta(hours=1):g} hours"
+    if complete_run_at is None:
+        return f"no run here has asked for everything it was given and got it; {allowed}"
+    return (
+        f"the last complete run ended {_ago(complete_run_at, now)}, at {complete_run_at:%Y-%m-%d %H:%M} UTC; {allowed}"
+    )
 
 
 def read_status(destination: str, dataset: str) -> Status:
@@ -145,12 +174,13 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
         return empty
     [(calls, newest_call_at, open_calls, deleted_calls)] = rows
     errors = [Failure(*row) for row in select(client, "call_errors", _ERRORS) or ()]
-    [(data_as_of,)] = select(client, "load_runs", _DATA_AS_OF) or [(None,)]
+    [(data_as_of, complete_run_at)] = select(client, "load_runs", _LAST_COMPLETE) or [(None, None)]
     return replace(
         empty,
         calls=calls,
         newest_call_at=_utc(newest_call_at),
         data_as_of=_utc(data_as_of),
+        complete_run_at=_utc(complete_run_at),
         open_calls=open_calls,
         deleted_calls=deleted_calls,
         missing=sum(error.ids for error in errors if _is_missing(error)),
@@ -179,7 +209,9 @@ def _show(status: Status, console: Console) -> None:
     facts = _table(None, "left", "left")
     facts.add_row("calls", f"{status.calls:,}")
     facts.add_row("newest call", _moment(status.newest_call_at, now))
-    facts.add_row("data as of", _moment(status.data_as_of, now) if status.data_as_of else "no run got to its end yet")
+    facts.add_row(
+        "data as of", _moment(status.data_as_of, now) if status.data_as_of else "no run got all of its list yet"
+    )
     facts.add_row("open calls", f"{status.open_calls:,}, without an end")
     if status.deleted_calls:
         facts.add_row("deleted calls", f"{status.deleted_calls:,}, kept with _deleted_at")

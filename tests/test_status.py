@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from pipelines.intercom_calls import main
 from sandbox import Sandbox
 
-from .conftest import Postgres, Project
+from .conftest import Postgres, Project, Result
 
 CALLS = {
     "1": {"type": "call", "id": "1", "created_at": 1700000000, "ended_at": 1700000100},
@@ -28,7 +31,8 @@ def load_some(project: Project, api: Sandbox, *options: str) -> None:
 def without_moments(status: dict[str, Any]) -> dict[str, Any]:
     for failure in status["failures"]:
         assert failure.pop("last_failed_at").endswith("Z")
-    assert status.pop("data_as_of").endswith("Z")
+    assert status.pop("data_as_of") is None  # not every id was got
+    assert status.pop("complete_run_at") is None
     assert status.pop("location")
     del status["runs"]
     return status
@@ -118,3 +122,36 @@ def test_a_destination_that_is_down_or_not_configured(
     assert told in shown.stderr
     assert len(shown.stderr.splitlines()) == 1
     assert "hunter2" not in shown.stderr
+
+
+def test_status_exits_3_when_the_last_complete_run_is_older_than_max_age(project: Project, api: Sandbox) -> None:
+    def status(max_age: str) -> Result:
+        return project.run("status", "--json", "--max-age", max_age)
+
+    never = status("26h")
+    assert (never.exit_code, json.loads(never.stdout)["complete_run_at"]) == (3, None)
+    assert never.stderr == ("no run here has asked for everything it was given and got it; --max-age allows 26 hours\n")
+    load_some(project, api)  # some of it failed
+    assert status("9d").exit_code == 3
+    assert project.load("1", "2", "--refresh", "all", "--limit", "1").exit_code == 0  # not all of it was asked for
+    assert status("9d").exit_code == 3
+    assert project.load("1", "2").exit_code == 0
+    fresh = status("1h")
+    assert (fresh.exit_code, fresh.stderr) == (0, "")
+    assert datetime.now(UTC) - datetime.fromisoformat(json.loads(fresh.stdout)["complete_run_at"]) < timedelta(hours=1)
+    with duckdb.connect(str(project.folder / "intercom_calls.duckdb")) as connection:
+        connection.execute("UPDATE intercom.load_runs SET finished_at = finished_at - INTERVAL 27 HOUR")
+    # a newer run that failed does not count
+    assert project.load("3", env={"SOURCES__INTERCOM__ACCESS_TOKEN": "wrong"}).exit_code == 4
+    old = status("26h")
+    assert old.exit_code == 3
+    assert json.loads(old.stdout)["calls"] == 2
+    assert "the last complete run ended 27 hours ago, at 20" in old.stderr
+    assert status("1.5d").exit_code == 0
+
+
+@pytest.mark.parametrize("age", ["26", "h", "-1h", "0h", "26m", "nanh", "1e3h", "٣h", " 26h", ""])
+def test_an_age_that_is_none_is_refused(age: str) -> None:
+    refused = CliRunner().invoke(main, ["status", "--max-age", age])
+    assert refused.exit_code == 2
+    assert "such as 26h or 2d" in refused.output
