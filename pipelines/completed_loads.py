@@ -8,8 +8,7 @@ that nobody came.
 from __future__ import annotations
 
 import dlt
-from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from sqlglot import exp
 
 
@@ -27,7 +26,7 @@ def completed_loads(pipeline: dlt.Pipeline) -> int | None:
             with client.execute_query(exp.select(exp.Count(this=exp.Star())).from_(table).sql(dialect)) as cursor:
                 [(count,)] = cursor.fetchall()
                 return int(count)
-    except DatabaseUndefinedRelation:
+    except DestinationUndefinedEntity:
         return 0
     except SqlClientNotAvailable:
         return None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
@@ -234,7 +234,7 @@ def _bucket(url: str | None, credentials: Config) -> str | None:
         return None
     scheme, _, _ = url.partition("://")
     if scheme == url or scheme == "file":
-        return _absolute(url.removeprefix("file://"))
+        return _absolute(url if scheme == url else unquote(urlsplit(url).path))
     owner = getattr(credentials, "endpoint_url", None) or getattr(credentials, "azure_storage_account_name", None)
     # the part before an @ of Azure's URLs is the container
     place = (url if scheme.startswith(("az", "abfs", "adl")) else _without_user(url)).partition("?")[0].rstrip("/")

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dlt
-from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.common.storages.load_package import PackageStorage
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from sqlglot import exp
 
 from .faults import innermost, is_lasting
@@ -142,7 +141,7 @@ class WaitingPackages:
                 query = exp.select("load_id").from_(table).where(exp.column("load_id") >= min(load_ids))
                 with client.execute_query(query.sql(dialect)) as cursor:
                     return [load_id for (load_id,) in cursor.fetchall()]
-        except (DatabaseUndefinedRelation, SqlClientNotAvailable):
+        except (DestinationUndefinedEntity, SqlClientNotAvailable):
             return []
 
     def _rewind(self, load_id: str) -> None:

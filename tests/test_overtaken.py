@@ -55,8 +55,8 @@ def test_after_its_lock_was_cut_a_load_compares_what_it_has_with_what_another_wr
         api.configure(statuses={}, bodies=bodies("new", NEW))
         done = first.end()
     assert done.exit_code == 0, done.stderr
-    assert "another load has written" in done.stderr
     assert postgres.query(ROWS) == [("new", CALLS - 1)]
+    assert "another load has written" in done.stderr
     assert done.summary["already_loaded"] == CALLS - 1
     assert done.summary["loaded"] == 1
     assert postgres.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
@@ -86,9 +86,14 @@ def test_a_package_that_waits_does_not_replace_what_another_load_wrote_since(
     assert project.load(*load[:4]).summary["requests"] <= 1
 
 
-def test_alone_a_load_looks_once(project: Project, api: Sandbox) -> None:
-    ids = write_ids(project, FIRST, CALLS)
-    done = project.load("--ids", ids, "--chunk-size", "10")
-    again = project.load("--ids", ids, "--chunk-size", "10", "--refresh", "all")
+@pytest.mark.parametrize("destination", ["duckdb", "filesystem"])
+def test_alone_a_load_looks_once(project: Project, api: Sandbox, destination: str) -> None:
+    project.env["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(project.folder / "bucket")
+    load = ("--ids", write_ids(project, FIRST, CALLS), "--destination", destination, "--chunk-size", "10")
+    done = project.load(*load)
+    again = project.load(*load, "--refresh", "all")
+    assert done.exit_code == again.exit_code == 0, done.stderr + again.stderr
     assert "another load has written" not in done.stderr + again.stderr
     assert min(done.summary["load_packages"], again.summary["load_packages"]) > 2
+    assert str(project.folder) in done.stderr
+    assert project.load(*load).summary["already_loaded"] == CALLS
