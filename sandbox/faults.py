@@ -130,10 +130,15 @@ class Faults:
         self._drawn = list(settings.fault_weights)
 
     def strikes(self, call_id: str, request: int, attempt: int) -> Fault:
-        """The fault of the `request`th of all requests, the `attempt`th for this id; `OK` for none."""
+        """The fault of the `request`th of all requests, the `attempt`th for this id; `OK` for none.
+
+        `GET /me` is struck by its script alone.
+        """
         if script := self._scripts.get(call_id):
             for fault in script:
                 return Fault.parse(fault)
+        if request == 0:  # GET /me, which has no number among the others
+            return OK
         for first, last, fault in self.settings.fault_ranges:
             if first <= request and (last is None or request <= last):
                 return Fault.parse(fault)

@@ -103,6 +103,11 @@ class Sandbox:
         """(unix seconds, call id, status) of each answer, in order; the newest 200,000."""
         return [(answered_at, call_id, status) for answered_at, call_id, status in self._ask("GET", "log")]
 
+    def all_requests(self) -> int:
+        """How many requests there were, those of `GET /me` included."""
+        stats = self.stats()
+        return int(stats["requests"] + stats["me_requests"])
+
     def requests_for(self, call_id: str) -> int:
         """How often this call was asked for."""
         return int(self.stats()["by_id"].get(call_id, 0))

@@ -1,4 +1,4 @@
-"""The HTTP server: `GET /calls/{id}` and `GET /calls` as Intercom answers them, `/_sandbox/…` to steer and watch it."""
+"""The HTTP server: calls, pages of calls and `/me` as Intercom answers them, `/_sandbox/…` to steer and watch it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .stats import Stats
 from .windows import Windows
 
 CALLS = "/calls/"
+ME = "/me"
 CONTROL = "/_sandbox/"
 PAGE = "?page="
 DEFAULT_VERSION = "2.14"  # what an app gets that sends no Intercom-Version
@@ -72,6 +73,8 @@ class Api:
         if request.method == "GET" and path == CALLS.rstrip("/"):
             number, size = page_of(dict(parse_qsl(query)))
             return await self._asked(request, f"{PAGE}{number}", size)
+        if request.method == "GET" and path == ME:
+            return await self._asked_me(request)
         request_id = self._request_id()
         return await self._send(request, error(404, request_id, NOT_FOUND), OK, b"", request_id)
 
@@ -102,6 +105,16 @@ class Api:
         finally:
             stats.end(call_id, status, time.time())
 
+    async def _asked_me(self, request: web.BaseRequest) -> web.StreamResponse:
+        authorization, version = request.headers.get("Authorization"), request.headers.get("Intercom-Version")
+        attempt = self.stats.begin_me(authorization)
+        asked = Asked(ME, None, authorization, version, 0, attempt, self._request_id())
+        latency = self.settings.latency_seconds
+        await asyncio.sleep(latency if isinstance(latency, int | float) else 0)
+        answer, fault, headers = self._decide(asked)
+        await asyncio.sleep(fault.argument or 0 if fault.name == "slow" else 0)
+        return await self._send(request, answer, fault, headers, asked.request_id, version)
+
     def _decide(self, asked: Asked) -> tuple[Answer, Fault, bytes]:
         """The answer, the fault that strikes it, and the rate-limit header lines."""
         settings, call_id, request_id = self.settings, asked.call_id, asked.request_id
@@ -112,7 +125,7 @@ class Api:
             return error(400, request_id, message, "intercom_version_invalid"), OK, b""
         admission = self.windows.admit(self.clock())
         headers = admission.headers
-        if settings.forbidden:
+        if settings.forbidden and call_id != ME:
             message = "Your token does not have the scope read_conversations"
             return error(403, request_id, message), OK, headers
         if not admission.admitted:
@@ -135,8 +148,28 @@ class Api:
         if status != 200:
             stated = self._stated(call_id)
             return error(status, asked.request_id) if stated is None else Answer(status, stated)
-        body = self._call(call_id, asked) if asked.page_size is None else self._page(asked)
+        body: bytes | None
+        if call_id == ME:
+            body = self._stated(ME) or self._me()
+        else:
+            body = self._call(call_id, asked) if asked.page_size is None else self._page(asked)
         return error(404, asked.request_id, NOT_FOUND) if body is None else Answer(200, body)
+
+    def _me(self) -> bytes:
+        """The token's admin and its workspace (Intercom 2.14, `GET /me`)."""
+        settings = self.settings
+        app = {
+            "type": "app",
+            "id_code": settings.workspace_id,
+            "name": settings.workspace_name,
+            "created_at": 1_600_000_000,
+            "secure": False,
+            "identity_verification": False,
+            "timezone": settings.workspace_timezone,
+            "region": settings.workspace_region,
+        }
+        admin = {"type": "admin", "id": "7410020", "name": "The sandbox's admin", "email": "admin@example.com"}
+        return dump(admin | {"email_verified": True, "app": app, "avatar": None, "has_inbox_seat": True})
 
     def _page(self, asked: Asked) -> bytes:
         assert asked.page_size is not None

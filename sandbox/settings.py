@@ -39,7 +39,9 @@ class Settings:
         bodies: by id, what a 200 answers: JSON, or text that is sent as it is. Any id will do.
         statuses: by id, the status answered, with Intercom's error body unless `bodies` has one.
         token: the one access token; any other answers 401.
-        forbidden: the token lacks its scope: every answer is 403.
+        workspace_id, workspace_name, workspace_timezone, workspace_region: what `GET /me` says; it goes by `/me` in
+            `statuses`, `bodies` and `faults`, and is struck by no other fault.
+        forbidden: the token lacks its scope: every answer but that to `GET /me` is 403.
         limit: requests a window; None for no limit. Intercom: 1,666 in 10 seconds for 10,000 a minute.
         window_seconds: length of a window; windows are aligned to the epoch.
         limit_changes: (requests seen, new limit) pairs: from then on the new limit holds.
@@ -85,6 +87,10 @@ class Settings:
     statuses: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     token: str = "demo-token"
+    workspace_id: str = "sandbox1"
+    workspace_name: str = "The sandbox"
+    workspace_timezone: str = "Europe/Dublin"
+    workspace_region: str = "US"
     forbidden: bool = False
 
     limit: int | None = 1666

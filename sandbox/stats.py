@@ -12,11 +12,13 @@ LOG_LENGTH = 200_000
 class Stats:
     """Counts of everything requested of the API since the start or the last reset.
 
-    A request that got no status line (reset, hung, given up by the client) has status 0.
+    A request that got no status line (reset, hung, given up by the client) has status 0. Requests of `GET /me` are
+    counted apart, in `me_requests` alone, so that `requests` tells what was asked of calls.
     """
 
     def __init__(self) -> None:
         self.requests = 0
+        self.me_requests = 0
         self.by_id: Counter[str] = Counter()
         self.by_status: Counter[int] = Counter()
         self.by_fault: Counter[str] = Counter()
@@ -28,6 +30,12 @@ class Stats:
         self.last_request_at: float | None = None
         self.log: deque[tuple[float, str, int]] = deque(maxlen=LOG_LENGTH)
         self._authorizations: Counter[str] = Counter()
+
+    def begin_me(self, authorization: str | None) -> int:
+        """Count a request of `GET /me`; gives its number among those."""
+        self.me_requests += 1
+        self._authorizations[authorization or ""] += 1
+        return self.me_requests
 
     def begin(self, call_id: str, authorization: str | None, version: str | None, now: float) -> tuple[int, int]:
         """Count a request; gives its number among all, and among those for its call."""
@@ -51,6 +59,7 @@ class Stats:
         hashed = {_hashed(header): seen for header, seen in self._authorizations.items()}
         return {
             "requests": self.requests,
+            "me_requests": self.me_requests,
             "by_id": self.by_id,
             "by_status": self.by_status,
             "by_fault": self.by_fault,

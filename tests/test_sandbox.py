@@ -95,10 +95,25 @@ def test_a_call_that_is_not_there_is_404(api: Sandbox, call_id: str) -> None:
     assert (answer.status, error_code(answer)) == (404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/calls/1/2", "/me"])
+@pytest.mark.parametrize("path", ["/", "/calls/1/2", "/me/"])
 def test_an_unknown_path_is_404(api: Sandbox, path: str) -> None:
     assert error_code(get(api, path)) == "not_found"
     assert api.stats()["requests"] == 0
+
+
+def test_me_tells_the_workspace_and_is_counted_apart(api: Sandbox) -> None:
+    api.configure(workspace_id="w1", workspace_name="Acme", forbidden=True, fault_share=1.0)
+    answer = get(api, "/me")
+    assert (answer.status, answer.json["type"], answer.json["app"]["type"]) == (200, "admin", "app")
+    app = {name: answer.json["app"][name] for name in ("id_code", "name", "timezone", "region")}
+    assert app == {"id_code": "w1", "name": "Acme", "timezone": "Europe/Dublin", "region": "US"}
+    assert error_code(get(api, "/me", Authorization="Bearer wrong")) == "unauthorized"
+    api.configure(faults={"/me": ["status:500"]}, statuses={"/me": 403})
+    assert [get(api, "/me").status for _ in range(2)] == [500, 403]
+    api.configure(statuses={}, bodies={"/me": {"type": "admin"}})
+    assert get(api, "/me").json == {"type": "admin"}
+    stats = api.stats()
+    assert (stats["requests"], stats["me_requests"], api.all_requests(), stats["by_id"]) == (0, 5, 5, {})
 
 
 # What a test may state literally
