@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
+import duckdb
 import pyarrow as pa
 import sqlglot
 from dlt.common.destination import Destination
@@ -16,12 +18,15 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 
+from sources.intercom.calls import SCHEMA as CALLS
 from sources.intercom.errors import BadIds
+from sources.intercom.tables import CALL_ERRORS, LOAD_ID
 
 from .faults import explained, is_locked_file, persevere
 from .location import location_of
 from .outcome import UsageError
 from .postgres import limit_waits
+from .runs import LOAD_RUNS
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -99,6 +104,32 @@ class Dataset:
         return self.ask(asked)
 
 
+def first_column_of_new(file: Path, dataset: str, query: str) -> list[pa.ChunkedArray[Any]]:
+    """The same of a DuckDB file that is not there yet: our own tables are empty, all others absent.
+
+    Raises:
+        BadIds: the query fails, a table that nobody makes among the causes, or returns no rows.
+    """
+    ours = {"calls": CALLS, "call_errors": CALL_ERRORS, "load_runs": LOAD_RUNS}
+    catalog, schema = (exp.to_identifier(name, quoted=True).sql("duckdb") for name in (file.stem, dataset))
+    with duckdb.connect() as connection:
+        if file.stem.lower() not in ("memory", "system", "temp"):
+            connection.execute(f"ATTACH ':memory:' AS {catalog}; USE {catalog}")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}; USE {schema}")
+        for table, columns in ours.items():
+            connection.register("empty", columns.append(pa.field(LOAD_ID, pa.string())).empty_table())
+            connection.execute(f"CREATE TABLE {table} AS SELECT * FROM empty")  # noqa: S608  a name of our own
+            connection.unregister("empty")
+        try:
+            # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
+            found = connection.sql(query)
+            if found is not None:
+                return [found.to_arrow_table().column(0)]
+        except duckdb.Error as error:
+            raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
+    raise BadIds("--ids-sql: it returns no rows; give a SELECT whose first column is the ids")
+
+
 def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:
     """Ask `query`, a SELECT without FROM in DuckDB's dialect, of `table`; None where there is no such table."""
     dialect = client.capabilities.sqlglot_dialect
@@ -109,6 +140,22 @@ def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:
             return cursor.fetchall()
     except DatabaseUndefinedRelation:
         return None
+
+
+def column_names(client: SqlClientBase[Any], table: str) -> frozenset[str]:
+    """The columns that a table has, in lower case; none where there is no such table.
+
+    A table that an earlier version of this project made lacks the newer ones.
+    """
+    dialect = client.capabilities.sqlglot_dialect
+    select = exp.select("*").from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect)).limit(1)
+    try:
+        with client.execute_query(select.sql(dialect)) as cursor:
+            description = cursor.native_cursor.description
+            cursor.fetchall()
+    except DatabaseUndefinedRelation:
+        return frozenset()
+    return frozenset(str(column[0]).lower() for column in description)
 
 
 def _sql_job_client(destination: str, client: JobClientBase) -> SqlJobClientBase:

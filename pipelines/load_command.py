@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-import duckdb
 import pyarrow as pa
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
@@ -20,7 +19,7 @@ from sources.intercom.settings import resolve_settings
 
 from . import project
 from .chunked_run import load_into
-from .dataset import Dataset
+from .dataset import Dataset, first_column_of_new
 from .destination import Target
 from .dry_run import dry_run
 from .interruption import Interruption, Stopped
@@ -104,17 +103,9 @@ def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable
     assert request.ids_sql is not None
     if request.ids_db is not None:
         return query_ids(request.ids_db, request.ids_sql)
-    if target.is_new:  # what needs no table can be asked before there is a database
-        try:
-            # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
-            found = duckdb.sql(request.ids_sql)
-            if found is not None:
-                return [found.to_arrow_table().column(0)]
-        except duckdb.CatalogException:
-            return []
-        except duckdb.Error as error:
-            raise BadIds(f"--ids-sql: {' '.join(str(error).split())}") from error
-        raise BadIds("--ids-sql: it returns no rows; give a SELECT whose first column is the ids")
+    if target.is_new:
+        assert target.file is not None
+        return first_column_of_new(target.file, request.dataset, request.ids_sql)
     return Dataset(request.destination, request.dataset, lock_wait).first_column(request.ids_sql)
 
 

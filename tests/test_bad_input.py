@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +142,7 @@ def test_bad_lines_can_be_skipped(lists: Path, project: Project, api: Sandbox) -
     assert result.exit_code == 3
     counts = {name: count for name, count in result.summary.items() if isinstance(count, int) and count}
     assert counts == {
-        "requested": 2, "duplicates": 1, "skipped": 11, "fetched": 2, "loaded": 2, "requests": 2, "load_packages": 1,
+        "requested": 2, "duplicates": 1, "skipped": 11, "fetched": 2, "loaded": 2, "requests": 3, "load_packages": 1,
         "exit_code": 3,
     }  # fmt: skip
     assert result.summary["error"] is None
@@ -203,6 +205,50 @@ def test_a_query_of_the_destination_changes_nothing_there(
         assert cause in result.summary["error"]
         assert result.stderr.count("\n") == 1
     assert api.stats()["requests"] == before
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("SELECT id FROM intercom.calls WHERE ended_at IS NULL AND _fetched_at < now()", 0),
+        ("SELECT call_id FROM intercom_calls.intercom.call_errors WHERE http_status = 500", 0),
+        ("SELECT '7' AS id WHERE '7' NOT IN (SELECT id FROM calls)", 1),
+        ("SELECT run_id FROM intercom.load_runs ORDER BY started_at, _dlt_load_id", 0),
+        ("SELECT id FROM intercom.callz", "callz"),
+        ("SELECT id FROM intercomm.calls", "intercomm"),
+        ("SELECT id FROM crm.calls JOIN intercom.calls USING (id)", "crm"),
+        ("SELECT idd FROM intercom.calls", "idd"),
+        ("DELETE FROM nothing", "nothing"),
+    ],
+)
+def test_of_a_new_file_only_our_own_tables_may_be_absent(query: str, found: int | str, project: Project) -> None:
+    result = project.load("--dry-run", "--ids-sql", query)
+    if isinstance(found, int):
+        assert (result.exit_code, result.summary["to_fetch"]) == (0, found), result.stderr
+    else:
+        assert (result.exit_code, found in result.summary["error"]) == (2, True), result.summary["error"]
+    assert not (project.folder / "intercom_calls.duckdb").exists()
+
+
+def test_a_mistyped_database_of_ids_is_named_and_not_made(project: Project, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*.*"))
+    for url in (
+        "sqlite:///mistyped",
+        f"sqlite:///{tmp_path}/mistyped.db",
+        "sqlite+pysqlite:///mistyped.db",
+        "sqlite:///file:mistyped.db?uri=true",
+        "duckdb:///mistyped.duckdb",
+        f"duckdb:///{tmp_path}/mistyped.duckdb",
+    ):
+        result = project.load("--ids-sql", "SELECT 1", "--ids-db", url)
+        assert (result.exit_code, "mistyped" in result.summary["error"]) == (2, True), url
+    assert sorted(tmp_path.rglob("*.*")) == before
+    with closing(sqlite3.connect(project.folder / "crm.db")) as database:
+        database.executescript("CREATE TABLE crm (id TEXT); INSERT INTO crm VALUES ('7')")
+    for url, query in (("sqlite:///crm.db", "SELECT id FROM crm"), ("sqlite://", "SELECT '7'")):
+        assert project.load("--dry-run", "--ids-sql", query, "--ids-db", url).summary["to_fetch"] == 1
+    result = project.load("--dry-run", "--ids-sql", "DELETE FROM crm RETURNING id", "--ids-db", "sqlite:///crm.db")
+    assert (result.exit_code, "readonly" in result.summary["error"]) == (2, True)
 
 
 def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project: Project, api: Sandbox) -> None:

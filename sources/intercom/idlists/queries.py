@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
@@ -69,6 +70,8 @@ def _by_sqlalchemy(url: str, query: str) -> Iterator[_Text]:
         # The driver of the extra; SQLAlchemy's own default changed between 2.0 and 2.1.
         address = address.set(drivername="postgresql+psycopg2")
     name = f"--ids-sql on {address.set(query={}).render_as_string(hide_password=True)}"
+    if address.get_backend_name() == "sqlite":
+        _refuse_absent_file(address.database, name)
     try:
         engine = sqlalchemy.create_engine(address)
     except (NoSuchModuleError, ImportError) as error:
@@ -83,6 +86,20 @@ def _by_sqlalchemy(url: str, query: str) -> Iterator[_Text]:
         engine.dispose()
 
 
+def _refuse_absent_file(database: str | None, name: str) -> None:
+    """SQLite would make an empty database of a mistyped path."""
+    database = database or ":memory:"
+    uri = urlsplit(database) if database.startswith("file:") else None
+    if uri is not None and (dict(parse_qsl(uri.query)).get("mode") == "memory" or uri.path in ("", ":memory:")):
+        return
+    file = Path(unquote(uri.path) if uri is not None else database)
+    if database != ":memory:" and not file.exists():
+        raise BadIds(
+            f"{name}: there is no file {file.absolute()}; correct the URL (sqlite:///name is below the current folder, "
+            "sqlite:////name is not)"
+        )
+
+
 def _selected(connection: Connection, query: str, name: str) -> Iterator[_Text]:
     options: dict[str, object] = {
         "stream_results": True,
@@ -91,6 +108,8 @@ def _selected(connection: Connection, query: str, name: str) -> Iterator[_Text]:
     }
     if connection.dialect.name == "postgresql":
         options["postgresql_readonly"] = True
+    elif connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA query_only = ON")
     result = connection.execution_options(**options).exec_driver_sql(query)
     columns = list(result.keys()) if result.returns_rows else []
     yield from _first_column(columns, result.partitions(_BATCH_ROWS) if columns else [], name)
