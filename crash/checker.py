@@ -67,7 +67,8 @@ class Checker:
                     self._given_in[name] = self._run
         if self._run in self._killed:
             return []
-        counted = sum(each.summary["requests"] for each in ended)
+        # the log has no GET /me, of which each run that got so far makes one
+        counted = sum(max(0, each.summary["requests"] - 1) for each in ended)
         return [f"{counted} requests were counted, the API had {len(entries)}"] if counted != len(entries) else []
 
     def _listed(self) -> None:

@@ -1,4 +1,4 @@
-"""The command `check`: one request to the API, one transaction on the destination that is rolled back."""
+"""The command `check`: two requests to the API, one transaction on the destination that is rolled back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from rich.console import Console
 
 from sources.intercom.answers import cause_of_403, read_error
 from sources.intercom.api import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
-from sources.intercom.errors import ApiUnreachable, ConfigurationError
+from sources.intercom.errors import ApiUnreachable, ConfigurationError, TokenRefused
 from sources.intercom.settings import Settings, resolve_settings
+from sources.intercom.workspace import Asked, Workspace, read_workspace
 
 from .dataset import Dataset
 from .outcome import DestinationFailed, ExitCode, RunStopped, printable
 from .postgres import require_utf8
+from .workspace import read_workspace as read_dataset_workspace
 
 # Intercom's ids begin at 1: a 404 in Intercom's own words is the answer that proves everything.
 NO_CALL = "0"
@@ -41,7 +43,9 @@ def run(destination: str, dataset: str) -> ExitCode:
         ConfigurationError: `[sources.intercom]` can't be read.
     """
     settings = resolve_settings()
-    findings = [*asyncio.run(_check_api(settings)), _check_destination(destination, dataset, settings)]
+    (api, token, version), asked = asyncio.run(_check_api(settings))
+    found, there = _check_destination(destination, dataset, settings)
+    findings = [api, token, _judge_workspace(asked, there, dataset), version, found]
     console = Console(highlight=False, markup=False)
     for finding in findings:
         verdict, style = _VERDICTS.get(finding.exit_code, ("wrong", "red"))
@@ -50,21 +54,47 @@ def run(destination: str, dataset: str) -> ExitCode:
     return next((finding.exit_code for finding in findings if finding.exit_code), ExitCode.DONE)
 
 
-async def _check_api(settings: Settings) -> list[Finding]:
+async def _check_api(settings: Settings) -> tuple[list[Finding], Asked]:
+    """Findings on API, token and API version, and what `GET /me` tells."""
     where = settings.url + ("" if settings.base_url else f" (region {settings.region})")
+    asked = Asked(reason="not judged without a token that is accepted")
     try:
         async with CallsApi(settings) as api:
             answer = await api.get_call(NO_CALL)
+            findings = list(judge(answer, where, settings))
+            if answer.status != 401 and findings[0].exit_code == ExitCode.DONE:
+                await _ask_me(api, asked)
+            return findings, asked
     except ConfigurationError as error:
         if settings.access_token:  # it is about the way to the API
-            return [Finding("API", ExitCode.USAGE, str(error)), *_not_judged()]
-        return [_unknown("API", f"{where}: not asked"), Finding("token", ExitCode.USAGE, str(error))]
+            asked.reason = "not judged without an answer"
+            return [Finding("API", ExitCode.USAGE, str(error)), *_not_judged()], asked
+        unknown = _unknown("API", f"{where}: not asked"), _unknown("API version", "not judged without a token")
+        return [unknown[0], Finding("token", ExitCode.USAGE, str(error)), unknown[1]], asked
     except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
         reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
         if not isinstance(error, (ApiUnreachable, UnknownName)):  # these say it themselves
             reason += "; check the network, HTTPS_PROXY and base_url"
-        return [Finding("API", ExitCode.FAILED, reason), *_not_judged()]
-    return list(judge(answer, where, settings))
+        asked.reason = "not judged without an answer"
+        return [Finding("API", ExitCode.FAILED, reason), *_not_judged()], asked
+
+
+async def _ask_me(api: CallsApi, asked: Asked) -> None:
+    try:
+        asked.workspace, reason = read_workspace(await api.get_me())
+        asked.reason = f"not told ({reason})"
+    except (NoAnswer, ApiUnreachable, BodyTooLarge, TokenRefused) as error:
+        asked.reason = f"not told ({error})"
+
+
+def _judge_workspace(asked: Asked, there: Workspace | None, dataset: str) -> Finding:
+    told = asked.workspace
+    if told is None:
+        return _unknown("workspace", asked.reason)
+    if there is not None and there.id_code != told.id_code:
+        wrong = f"{told}, but dataset {dataset} holds calls of workspace {there}: give the token of that workspace, or "
+        return Finding("workspace", ExitCode.TOKEN_REFUSED, f"{wrong}another dataset (--dataset)")
+    return _ok("workspace", ", ".join(filter(None, (str(told), told.timezone, told.region))))
 
 
 def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
@@ -95,16 +125,20 @@ def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
     yield from (api, token, version)
 
 
-def _check_destination(destination: str, dataset: str, settings: Settings) -> Finding:
+def _check_destination(destination: str, dataset: str, settings: Settings) -> tuple[Finding, Workspace | None]:
+    """Whether it can be loaded into, and whose calls the dataset holds."""
+    workspace = None
     try:
         there = Dataset(destination, dataset, settings.lock_wait_seconds)
         if there.is_new:
             _try_folder(there)
-            return _ok("destination", f"{there.location} (made by the first load)")
+            return _ok("destination", f"{there.location} (made by the first load)"), None
+        workspace = there.ask(read_dataset_workspace)
         tried = there.ask(lambda client: _try_writing(client, there), read_only=False)
     except RunStopped as error:
-        return Finding("destination", error.exit_code, str(error))
-    return _ok("destination", f"{there.location}, dataset {dataset}: " + ("can be written" if tried else "reachable"))
+        return Finding("destination", error.exit_code, str(error)), workspace
+    can = "can be written" if tried else "reachable"
+    return _ok("destination", f"{there.location}, dataset {dataset}: {can}"), workspace
 
 
 def _try_folder(there: Dataset) -> None:

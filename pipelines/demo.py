@@ -75,7 +75,7 @@ def run(folder: Path, progress: Style) -> int:
     if not summary.loaded:
         console.print(
             f"\nNothing new: {summary.already_loaded:,} calls were there already and were not asked for again "
-            f"({summary.requests} requests, for ids that were missing less than a day ago)."
+            f"({summary.requests} requests: GET /me, and ids that were missing less than a day ago)."
         )
     _answer(folder, console)
     _what_next(shown, command, console)

@@ -127,7 +127,7 @@ _project = option("Where", "--project", metavar="DIR", help=_PROJECT_HELP)
 def check(destination: str, dataset: str, project: str | None) -> None:
     """Try token, region, API version and destination: a line for each, with the mend where one is wrong.
 
-    It costs one request and leaves nothing behind.
+    It costs two requests and leaves nothing behind.
     """
     set_up(0)
     with _one_line_errors():

@@ -45,6 +45,12 @@ class DestinationFailed(RunStopped):
     """The destination can't be reached, refuses the login, or can't be loaded into."""
 
 
+class AnotherWorkspace(RunStopped):
+    """The token is another workspace's than the dataset's; nothing was written."""
+
+    exit_code = ExitCode.TOKEN_REFUSED
+
+
 class AnotherLoad(RunStopped):
     """Another load is at work on this destination and dataset."""
 
@@ -90,6 +96,9 @@ class Summary:
     exit_code: int = ExitCode.DONE
     seconds: float = 0.0
     calls_per_second: float = 0.0
+    workspace: str | None = None
+    workspace_name: str | None = None
+    workspace_timezone: str | None = None
     strategy: str = "none"
     error: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -98,7 +107,7 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """The fields of the contract, in its order."""
         values = asdict(self)
-        for name in ("started_at", "_started"):
+        for name in ("workspace_timezone", "started_at", "_started"):
             del values[name]
         return values
 

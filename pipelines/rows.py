@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 from sqlglot import exp
 
 from sources.intercom.calls import SCHEMA
+
+from .dataset import select
 
 _IDS_A_QUERY = 500
 
@@ -31,6 +34,14 @@ def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None])
                 rows = cursor.fetchall()
             if rows:
                 yield _batch(rows, deleted_at)
+
+
+def other_call_ids(pipeline: dlt.Pipeline, but: Container[str], count: int) -> list[str]:
+    """Ids of `count` loaded calls that are not deleted, drawn at random from all but these; fewer where there are."""
+    with pipeline.sql_client() as client:
+        rows = select(client, "calls", "SELECT id WHERE _deleted_at IS NULL") or ()
+    others = [call_id for (call_id,) in rows if call_id not in but]
+    return random.sample(others, min(count, len(others)))
 
 
 def _readable(field: pa.Field[Any]) -> exp.Expression:

@@ -31,7 +31,13 @@ LOAD_RUNS = pa.schema(
 
 
 def load_runs_resource(summary: Summary, finished_at: datetime | None) -> DltResource:
-    """The run's row as it stands; `finished_at` is None while the run goes on."""
-    row = {**summary.as_json(), "started_at": summary.started_at, "finished_at": finished_at}
+    """The run's row as it stands; `finished_at` is None while the run goes on, and with it `exit_code`."""
+    row = {
+        **summary.as_json(),
+        "workspace_timezone": summary.workspace_timezone,
+        "started_at": summary.started_at,
+        "finished_at": finished_at,
+        "exit_code": None if finished_at is None else summary.exit_code,
+    }
     batch = pa.RecordBatch.from_pylist([row], schema=LOAD_RUNS)
     return merged([batch], RUNS_TABLE, columns_of(LOAD_RUNS), key="run_id", description="One row a run of the command.")

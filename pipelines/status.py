@@ -14,11 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sources.intercom.answers import UNPROVEN_404, is_missing
 from sources.intercom.settings import resolve_settings
+from sources.intercom.workspace import Workspace
 
 from .dataset import Dataset, select
 from .outcome import ExitCode, printable
 from .standard_streams import print_error
+from .workspace import read_workspace
 
 RUNS_SHOWN = 5
 
@@ -69,6 +72,7 @@ class Failure:
 
 
 _MENDS = {
+    UNPROVEN_404: "the token may be another workspace's: try `intercom-calls check`, then run the same load again",
     "connection": "the network or a proxy cut in; run the same load again",
     "timeout": "answers were too slow; run the same load again, or raise read_timeout_seconds",
     "invalid_json": "something in between answers for Intercom; look at message in call_errors, then at the proxy",
@@ -82,6 +86,7 @@ class Status:
 
     Attributes:
         calls: rows of the table `calls`, deleted ones included.
+        workspace, workspace_name: whose calls these are; None where no run told it.
         data_as_of: when the newest run began that asked for everything it was given, and got it (a call that is
             missing counts as got); what it was given is no older than that.
         complete_run_at: when the last such run ended.
@@ -94,6 +99,8 @@ class Status:
     destination: str
     dataset: str
     location: str
+    workspace: str | None = None
+    workspace_name: str | None = None
     calls: int = 0
     newest_call_at: datetime | None = None
     data_as_of: datetime | None = None
@@ -173,10 +180,13 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
     if rows is None:
         return empty
     [(calls, newest_call_at, open_calls, deleted_calls)] = rows
+    workspace = read_workspace(client)
     errors = [Failure(*row) for row in select(client, "call_errors", _ERRORS) or ()]
     [(data_as_of, complete_run_at)] = select(client, "load_runs", _LAST_COMPLETE) or [(None, None)]
     return replace(
         empty,
+        workspace=workspace.id_code if workspace else None,
+        workspace_name=workspace.name if workspace else None,
         calls=calls,
         newest_call_at=_utc(newest_call_at),
         data_as_of=_utc(data_as_of),
@@ -192,11 +202,13 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
 
 
 def _is_missing(error: Failure) -> bool:
-    return error.http_status == 404 and error.code is not None
+    return is_missing(error.http_status, error.code)
 
 
 def _run_fields(row: Sequence[Any]) -> dict[str, Any]:
     run = dict(zip(_RUN_FIELDS, row, strict=True))
+    if run["finished_at"] is None:  # where an earlier version of this project ran, it is 0
+        run["exit_code"] = None
     return {**run, "started_at": _utc(run["started_at"]), "finished_at": _utc(run["finished_at"])}
 
 
@@ -207,6 +219,8 @@ def _show(status: Status, console: Console) -> None:
         return
     now = datetime.now(UTC)
     facts = _table(None, "left", "left")
+    if status.workspace:
+        facts.add_row("workspace", printable(str(Workspace(status.workspace, status.workspace_name))))
     facts.add_row("calls", f"{status.calls:,}")
     facts.add_row("newest call", _moment(status.newest_call_at, now))
     facts.add_row(
@@ -256,7 +270,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Table:
 
 def _end(run: Mapping[str, Any]) -> str:
     if run["finished_at"] is None:
-        return "goes on, or was killed"
+        return "running or killed"
     if not run["exit_code"]:
         return "ok"
     return f"exit {run['exit_code']}" + (f": {printable(run['error'])}" if run["error"] else "")

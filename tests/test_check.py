@@ -18,10 +18,11 @@ def test_all_is_right(project: Project, api: Sandbox) -> None:
     assert result.stdout == (
         f"ok    API          {api.url}\n"
         "ok    token        accepted, and may read calls\n"
+        "ok    workspace    The sandbox (sandbox1), Europe/Dublin, US\n"
         "ok    API version  2.14\n"
         f"ok    destination  {project.folder}/intercom_calls.duckdb (made by the first load)\n"
     )
-    assert api.stats()["requests"] == 1
+    assert (api.stats()["requests"], api.stats()["me_requests"]) == (1, 1)
     assert list(project.folder.iterdir()) == []
 
 

@@ -181,7 +181,7 @@ def test_the_token_of_intercom_s_own_name_is_used_where_dlt_finds_none(project: 
     result = project.load("2", env={TOKEN: "of-dlt"})
     assert result.exit_code == 0, result.stderr
     assert api.stats()["authorizations"] == {
-        hashlib.sha256(f"Bearer {token}".encode()).hexdigest()[:32]: 1 for token in (SECRET, "of-dlt")
+        hashlib.sha256(f"Bearer {token}".encode()).hexdigest()[:32]: 2 for token in (SECRET, "of-dlt")
     }
 
 

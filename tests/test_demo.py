@@ -60,5 +60,5 @@ def test_the_first_minute_ends_with_answers_and_commands_that_work(project: Proj
     assert (status.returncode, again.returncode, query.returncode) == (0, 0, 0), status.stderr + again.stderr
     assert "calls        1,496" in status.stdout
     again_told = " ".join(again.stdout.split())
-    assert "Nothing new: 1,496 calls were there already and were not asked for again (4 requests" in again_told
+    assert "Nothing new: 1,496 calls were there already and were not asked for again (5 requests" in again_told
     assert "caller_hung_up" in query.stdout

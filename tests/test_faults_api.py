@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
 from sandbox import Sandbox
@@ -31,7 +35,7 @@ def test_an_api_that_is_down_is_exit_1_and_no_call_is_blamed(project: Project, a
     refused = project.load("1000001", env=SHORT | {"SOURCES__INTERCOM__BASE_URL": "http://127.0.0.1:9"})
     assert refused.exit_code == 1
     assert "Connect call failed" in refused.summary["error"]
-    assert refused.summary["requests"] == refused.summary["retries"] + 1
+    assert refused.summary["requests"] == refused.summary["retries"] + 1 + 3  # GET /me is tried three times
 
 
 def test_an_api_that_dies_in_the_middle_leaves_what_came_and_the_same_command_completes(
@@ -43,13 +47,13 @@ def test_an_api_that_dies_in_the_middle_leaves_what_came_and_the_same_command_co
     assert result.exit_code == 1
     summary = result.summary
     assert (summary["loaded"], summary["failed"], summary["not_reached"]) == (120, 0, 80)
-    assert summary["requests"] == api.stats()["requests"]
+    assert summary["requests"] == api.all_requests()
     assert project.query("SELECT count(*) FROM intercom.calls") == [(120,)]
     assert project.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
     api.reset(limit=None, missing_share=0)
     again = project.load("--ids", ids, "--refresh", "new", env=SHORT)
     assert again.exit_code == 0, again.stderr
-    assert again.summary["requests"] == api.stats()["requests"] == 80
+    assert again.summary["requests"] == api.all_requests() == 81
     assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(200, 200)]
 
 
@@ -96,7 +100,7 @@ def test_faults_that_end_are_no_failure_and_one_that_stays_is_exit_3(project: Pr
     summary = result.summary
     assert (summary["loaded"], summary["failed"], summary["rate_limited"]) == (8, 1, 1)
     assert summary["error"] is None
-    assert summary["requests"] == api.stats()["requests"]
+    assert summary["requests"] == api.all_requests()
     (row,) = project.query("SELECT call_id, http_status, code, message, attempts, request_id FROM intercom.call_errors")
     assert row[:4] == ("1000009", 500, "server_error", "Internal Server Error")
     assert row[4] == api.requests_for("1000009")
@@ -119,7 +123,7 @@ def test_a_429_storm_is_outlived(project: Project, api: Sandbox) -> None:
     assert result.exit_code == 0, result.stderr
     assert result.summary["loaded"] == 30
     assert result.summary["rate_limited"] == api.stats()["by_status"]["429"]
-    assert result.summary["requests"] == api.stats()["requests"]
+    assert result.summary["requests"] == api.all_requests()
 
 
 def test_a_quarter_of_all_answers_faulty_in_every_way_at_once_leaves_the_table_of_a_clean_load(
@@ -133,10 +137,36 @@ def test_a_quarter_of_all_answers_faulty_in_every_way_at_once_leaves_the_table_o
     assert result.exit_code == 0, result.stderr
     summary, stats = result.summary, api.stats()
     assert summary["failed"] == 0
-    assert summary["requests"] == stats["requests"] == 400 + summary["retries"] >= 500
+    assert summary["requests"] == stats["requests"] + 1 == 401 + summary["retries"] >= 500
     assert _sums_up(summary)
     columns = "* EXCLUDE (_fetched_at, _dlt_load_id)"
     for one, other in (("clean", "intercom"), ("intercom", "clean")):
         assert project.query(f"SELECT {columns} FROM {one}.calls EXCEPT SELECT {columns} FROM {other}.calls") == []
     [(calls, distinct)] = project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls")
     assert calls == distinct == summary["loaded"] == 400 - summary["missing"]
+
+
+class _TooLarge(BaseHTTPRequestHandler):
+    """A 200 beyond reason with a request id that is no UTF-8, whatever is asked for."""
+
+    def do_GET(self) -> None:
+        body = b'{"id":"' + b"1" * 9_000_000
+        self.send_response(200)
+        self.send_header("X-Request-Id", "id-\xff\xfe")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+def test_no_byte_of_a_request_id_ends_a_run(project: Project) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _TooLarge) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = project.load("1", env={"SOURCES__INTERCOM__BASE_URL": f"http://127.0.0.1:{server.server_port}"})
+        server.shutdown()
+    assert (result.exit_code, result.summary["failed"]) == (3, 1), result.stderr
+    errors = project.query("SELECT http_status, code, request_id FROM intercom.call_errors")
+    assert errors == [(200, "invalid_json", "id-\ufffd\ufffd")]

@@ -56,7 +56,7 @@ def test_a_signal_while_fetching_loads_what_came_and_the_same_command_goes_on(
     assert (again.summary["already_loaded"], again.summary["loaded"], again.summary["requests"]) == (
         120,
         80,
-        80,
+        81,
     )
     assert _loaded(project) == [(200, 200)]
 

@@ -155,8 +155,8 @@ def test_three_thousand_ids(
     assert summary == {
         "destination": destination, "dataset": "intercom", "requested": 3000, "duplicates": 300, "blank": 3,
         "already_loaded": 0, "fetched": 2940, "loaded": 2940, "missing": 60, "failed": 0, "skipped": 0,
-        "not_reached": 0, "requests": 3000, "rate_limited": 0, "retries": 0, "unreadable_values": 600,
-        "exit_code": 0, "strategy": "by-id", "error": None,
+        "not_reached": 0, "requests": 3001, "rate_limited": 0, "retries": 0, "unreadable_values": 600,
+        "exit_code": 0, "workspace": "sandbox1", "workspace_name": "The sandbox", "strategy": "by-id", "error": None,
     }  # fmt: skip
     assert 0 < seconds < time.time() - began
     assert rate == pytest.approx(3000 / seconds, rel=0.01)
@@ -185,7 +185,7 @@ def test_three_thousand_ids(
     counts = {name: count for name, count in second.summary.items() if isinstance(count, int) and count}
     assert counts.pop("load_packages") >= 1
     assert counts == {
-        "requested": 3000, "duplicates": 300, "blank": 3, "already_loaded": 2940, "missing": 60, "requests": 60
+        "requested": 3000, "duplicates": 300, "blank": 3, "already_loaded": 2940, "missing": 60, "requests": 61
     }  # fmt: skip
     assert workspace.stats()["by_id"] == dict.fromkeys(missing, 1)
     assert rows_of(ask, microseconds) == expected

@@ -36,7 +36,8 @@ COUNTS = (
 )  # fmt: skip
 LOAD_RUNS = {
     "started_at": "time", "finished_at": "time", **dict.fromkeys(COUNTS, "bigint"), "seconds": "double",
-    "calls_per_second": "double", "run_id": "text", "strategy": "text", "destination": "text", "dataset": "text",
+    "calls_per_second": "double", "run_id": "text", "workspace": "text", "workspace_name": "text",
+    "workspace_timezone": "text", "strategy": "text", "destination": "text", "dataset": "text",
     "error": "text", "_dlt_load_id": "text",
 }  # fmt: skip
 # What each database calls these types.
@@ -76,7 +77,7 @@ def test_every_column_is_there_from_a_first_load_that_found_nothing(
     api.configure(calls=0)
     to = ("--destination", destination)
     result = project.load("ghost", *to)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 3, result.stderr  # not one id of the list is a call
     assert columns(ask, "calls") == CALLS
     assert CALL_ERRORS.items() <= columns(ask, "call_errors").items()
     assert columns(ask, "load_runs") == LOAD_RUNS
@@ -126,17 +127,17 @@ def test_each_run_leaves_its_row_even_one_that_had_nothing_to_do(
         project.load("--ids", "-", "--allow-empty", *to),
     ]
     assert [run.exit_code for run in runs] == [3, 0, 0], runs
-    names = ["run_id", *COUNTS, "strategy", "destination", "dataset", "error"]
+    names = ["run_id", *COUNTS, "workspace", "workspace_name", "strategy", "destination", "dataset", "error"]
     rows = ask(f"SELECT {', '.join(names)} FROM intercom.load_runs ORDER BY started_at")
     assert [dict(zip(names, row, strict=True)) for row in rows] == [
         {name: run.summary[name] for name in names} for run in runs
     ]
     figures = ("requested", "duplicates", "blank", "skipped", "loaded", "missing", "failed", "not_reached", "requests")
-    assert [runs[0].summary[name] for name in figures] == [4, 1, 1, 1, 1, 1, 1, 1, 3]
+    assert [runs[0].summary[name] for name in figures] == [4, 1, 1, 1, 1, 1, 1, 1, 4]
     for run in runs[1:]:
         assert run.summary["strategy"] == "none"
         assert run.summary["load_packages"] == 1
-        assert run.summary["requests"] == 0
+        assert run.summary["requests"] == 1  # GET /me
     times = ask("SELECT started_at, finished_at, seconds FROM intercom.load_runs ORDER BY started_at")
     for started_at, finished_at, seconds in times:
         assert began <= started_at < finished_at <= datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What a 404 means: a missing call, a deleted one, a failure, or a token of another workspace."""
+"""What a 404 means: a missing call, a deleted one, or a failure."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_failure_is_recorded_asked_again_and_leaves_when_the_call_loads(projec
     assert result.exit_code == 3
     assert counts(result.summary) == {"requested": 8, "failed": 8}
     assert result.summary["error"] is None
-    assert result.summary["requests"] == 8  # none of them is worth a retry
+    assert result.summary["requests"] == 9  # GET /me, and none of them is worth a retry
     assert "call_errors" in result.stderr
     found = {row[0]: row[1:] for row in project.query(ERRORS)}
     assert found == {
@@ -138,73 +138,3 @@ def test_a_failure_is_recorded_asked_again_and_leaves_when_the_call_loads(projec
         "redirected": (302, None, 2, True),
         "refused": (400, "bad_request", 2, True),
     }
-
-
-def test_nineteen_new_ids_may_all_be_missing_twenty_may_not(project: Project, api: Sandbox) -> None:
-    api.configure(calls=0)
-    names = [f"m{number}" for number in range(42)]
-    believed = "SELECT count(*) FROM intercom.call_errors WHERE code = 'not_found'"
-
-    result = project.load(*names[:19])
-    assert (result.exit_code, result.summary["missing"]) == (0, 19), result.stderr
-
-    # twenty were asked, but nineteen of them were known as missing
-    result = project.load(*names[:20])
-    assert (result.exit_code, result.summary["missing"], result.summary["requests"]) == (0, 20, 20), result.stderr
-    assert project.query(believed) == [(20,)]
-
-    # one call that is there vouches for the token
-    api.configure(bodies=bodies(names[20]))
-    result = project.load(*names[20:42], "--chunk-size", "5")
-    assert (result.exit_code, result.summary["missing"]) == (0, 21), result.stderr
-    assert project.query(believed) == [(41,)]
-
-
-def test_twenty_new_ids_that_are_all_missing_are_not_believed(project: Project, api: Sandbox) -> None:
-    """In however many chunks they came; and the next run asks for each of them again, however short `settle_hours`."""
-    api.configure(calls=0)
-    names = [f"m{number}" for number in range(20)]
-    result = project.load(*names, "--chunk-size", "3")
-    assert result.exit_code == 3
-    assert counts(result.summary) == {"requested": 20, "missing": 20}
-    assert "another workspace" in result.summary["error"]
-    assert result.stderr.count("another workspace") == 1
-    assert project.query("SELECT exit_code, missing FROM intercom.load_runs") == [(3, 20)]
-
-    api.configure(bodies=bodies(*names))
-    result = project.load(*names, env={"SOURCES__INTERCOM__SETTLE_HOURS": "0"})
-    assert (result.exit_code, result.summary["loaded"]) == (0, 20), result.stderr
-    assert project.query("SELECT * FROM intercom.call_errors") == []
-
-
-def test_a_fifth_of_the_loaded_calls_may_vanish_more_may_not(project: Project, api: Sandbox) -> None:
-    names = [f"c{number}" for number in range(139)]
-    lists = {"all": names, "nineteen": names[:19], "hundred": names[19:119], "ninety-nine": names[39:138]}
-    for name, some in lists.items():
-        (project.folder / f"{name}.txt").write_text("\n".join(some))
-    deleted = "SELECT count(*) FROM intercom.calls WHERE _deleted_at IS NOT NULL"
-    api.configure(calls=0, bodies=bodies(*names))
-    assert project.load("--ids", "all.txt").summary["loaded"] == 139
-
-    api.configure(bodies=bodies(*names[19:]))  # all that were asked, but fewer than twenty
-    result = project.load("--ids", "nineteen.txt", "--refresh", "all")
-    assert (result.exit_code, result.summary["missing"]) == (0, 19), result.stderr
-    assert project.query(deleted) == [(19,)]
-
-    api.configure(bodies=bodies(*names[39:]))  # twenty of a hundred; known ones beside them are not counted
-    result = project.load("--ids", "hundred.txt", "--ids", "nineteen.txt", "--refresh", "all", "--chunk-size", "7")
-    assert (result.exit_code, result.summary["missing"]) == (0, 39), result.stderr
-    assert project.query(deleted) == [(39,)]
-
-    api.configure(bodies=bodies(*names[59:]))  # twenty of ninety-nine
-    result = project.load("--ids", "ninety-nine.txt", "--refresh", "all", "--chunk-size", "7")
-    assert result.exit_code == 3
-    assert (result.summary["loaded"], result.summary["missing"]) == (79, 20)
-    assert "another workspace" in result.summary["error"]
-    assert project.query(deleted) == [(39,)]
-
-    api.reset(limit=None, calls=0, bodies=bodies(*names))  # what was doubted is open again, and nothing else
-    result = project.load("--ids", "ninety-nine.txt")
-    assert (result.exit_code, result.summary["loaded"], result.summary["already_loaded"]) == (0, 20, 79), result.stderr
-    assert api.stats()["by_id"] == dict.fromkeys(names[39:59], 1)
-    assert project.query("SELECT count(*) FROM intercom.call_errors") == [(39,)]

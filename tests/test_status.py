@@ -57,6 +57,8 @@ def test_status_counts_what_is_loaded_and_groups_failures_by_cause(
     assert without_moments(json.loads(shown.stdout)) == {
         "destination": destination,
         "dataset": "intercom",
+        "workspace": "sandbox1",
+        "workspace_name": "The sandbox",
         "calls": 2,
         "newest_call_at": "2023-11-14T23:13:20Z",
         "open_calls": 1,

@@ -43,7 +43,7 @@ def test_a_second_load_into_a_duckdb_dataset_leaves_with_5(project: Project, api
         done = first.end()
     assert done.exit_code == 0, done.stderr
     assert done.summary["loaded"] == 120
-    assert done.summary["requests"] == api.stats()["requests"]
+    assert done.summary["requests"] == api.all_requests()
     assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
     assert project.query("SELECT exit_code FROM intercom.load_runs") == [(0,)]
 

@@ -17,6 +17,19 @@ from .values import read_text
 _LONGEST_TEXT = 2000
 
 
+# The code of our own for a 404 that nothing proves to be this workspace's; it counts as failed.
+UNPROVEN_404 = "unproven_404"
+
+
+def is_missing(http_status: int | None, code: str | None) -> bool:
+    """Whether Intercom itself said that there is no such call; other 404s have no code, or `unproven_404`."""
+    return http_status == 404 and code is not None and code != UNPROVEN_404
+
+
+IS_MISSING_SQL = f"CASE WHEN http_status = 404 AND code <> '{UNPROVEN_404}' THEN true ELSE false END"
+"""`is_missing` of a row of `call_errors`."""
+
+
 class CallError(NamedTuple):
     """Why a call could not be had: the part of a `call_errors` row that one answer tells.
 
@@ -35,7 +48,7 @@ class CallError(NamedTuple):
     @property
     def is_missing(self) -> bool:
         """Whether Intercom itself said that there is no such call."""
-        return self.http_status == 404 and self.code is not None
+        return is_missing(self.http_status, self.code)
 
 
 class ErrorList(NamedTuple):
@@ -98,7 +111,7 @@ def cause_of_403(error: ErrorList) -> str:
 
 def read_error(answer: Answer) -> ErrorList:
     """Read Intercom's error body; the request id is also looked for among the headers."""
-    request_id = _request_id(answer)
+    request_id = request_id_of(answer.headers)
     try:
         body = parse_json(answer.body)
     except ValueError:
@@ -114,7 +127,7 @@ def read_error(answer: Answer) -> ErrorList:
 
 
 def _read_200(asked_id: str, answer: Answer, attempts: int, at: datetime) -> CallRow | CallError:
-    request_id = _request_id(answer)
+    request_id = request_id_of(answer.headers)
     try:
         body = parse_json(answer.body)
     except ValueError as error:
@@ -130,8 +143,9 @@ def _read_200(asked_id: str, answer: Answer, attempts: int, at: datetime) -> Cal
     return normalise(body, at)
 
 
-def _request_id(answer: Answer) -> str | None:
-    return _text(answer.headers.get("X-Request-Id"))
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """What Intercom's support asks for, as every destination can hold it: a header may hold any byte."""
+    return _text(headers.get("X-Request-Id"))
 
 
 def _text(value: object) -> str | None:

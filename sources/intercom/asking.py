@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn, TypeVar
 
-from .answers import CallError, read_call
+from .answers import CallError, read_call, request_id_of
 from .api import Answer, BodyTooLarge, CallsApi, NoAnswer
 from .budget import RateBudget
 from .calls import CallRow
@@ -200,7 +200,7 @@ class Requester:
         try:
             outcome = await self._attempt(partial(self._api.get_call, call_id), read, at_once=at_once)
         except BodyTooLarge as error:
-            request_id = error.headers.get("X-Request-Id")
+            request_id = request_id_of(error.headers)
             outcome = CallError(call_id, error.status, "invalid_json", str(error), request_id, attempts, _now())
         self._usable_id = call_id
         if self._blocked is not None:

@@ -21,6 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.exceptions import PipelineConfigMissing
 from sqlglot import exp
 
+from .answers import IS_MISSING_SQL
 from .errors import ConfigurationError
 
 Refresh = Literal["open", "new", "all"]
@@ -58,6 +59,7 @@ class Plan:
         requested: distinct ids.
         already_loaded, missing: ids that are not asked for: loaded, or known as missing.
         to_fetch: how many are.
+        ever_loaded: ids that are or were calls here: those with a row in `calls`.
     """
 
     def __init__(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], refresh: Refresh, settle_hours: float) -> None:
@@ -69,7 +71,7 @@ class Plan:
         self._settle_seconds = int(settle_hours * 3600)
         self._planned: duckdb.DuckDBPyConnection | None = None
         self._knows_any = False
-        self.already_loaded = self.missing = 0
+        self.already_loaded = self.missing = self.ever_loaded = 0
         self.to_fetch = self.requested
 
     def ask(
@@ -168,15 +170,16 @@ class Plan:
         settled_at = datetime.now(UTC) - timedelta(seconds=self._settle_seconds)
         plan.execute(
             f"CREATE TABLE plan AS SELECT id, position, {_FETCH[self._refresh]} AS wanted, "
-            "coalesce(state = 'deleted' OR (state IS NULL AND is_missing), false) AS missing "
+            "coalesce(state = 'deleted' OR (state IS NULL AND is_missing), false) AS missing, "
+            "state IS NOT NULL AS was_loaded "
             "FROM list LEFT JOIN known USING (id)",
             {"settled_at": settled_at} if self._refresh == "open" else None,
         )
         (counted,) = plan.execute(
             "SELECT count(*) FILTER (WHERE wanted), count(*) FILTER (WHERE NOT wanted AND missing), "
-            "count(*) FILTER (WHERE NOT wanted AND NOT missing) FROM plan"
+            "count(*) FILTER (WHERE NOT wanted AND NOT missing), count(*) FILTER (WHERE was_loaded) FROM plan"
         ).fetchall()
-        self.to_fetch, self.missing, self.already_loaded = counted
+        self.to_fetch, self.missing, self.already_loaded, self.ever_loaded = counted
         plan.execute("DROP TABLE list; DROP TABLE loaded; DROP TABLE failed")
         plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT wanted)")
         self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchall() != []
@@ -267,7 +270,7 @@ _KNOWN_TABLES = """
         is_resolved BOOLEAN, load_id VARCHAR);
 """
 _ERRORS_QUERY = (
-    "SELECT call_id, (http_status = 404 AND code IS NOT NULL) AS is_missing, attempts, first_failed_at, "
+    f"SELECT call_id, {IS_MISSING_SQL} AS is_missing, attempts, first_failed_at, "
     "_resolved AS is_resolved, _dlt_load_id AS load_id"
 )
 # Where rows are appended instead of merged, the newest one of an id counts.

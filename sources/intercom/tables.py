@@ -19,6 +19,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from . import descriptions
+from .answers import is_missing
 from .calls import SCHEMA as CALLS
 
 LOAD_ID = "_dlt_load_id"
@@ -68,7 +69,7 @@ class ErrorRow(NamedTuple):
     @property
     def is_missing(self) -> bool:
         """Whether Intercom itself said that there is no such call; other 404s have no code."""
-        return self.http_status == 404 and self.code is not None
+        return is_missing(self.http_status, self.code)
 
     @classmethod
     def resolve(cls, call_id: str) -> ErrorRow:
