@@ -15,7 +15,7 @@ from typing import Any, Self
 
 COMMAND = str(Path(sys.executable).with_name("intercom-calls"))
 # A process that is forked must have no thread of Arrow's allocator.
-_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 ROOT = Path(__file__).resolve().parent.parent
 # Many times what the longest load here takes on a busy machine.
 MOST_SECONDS = 120.0

@@ -79,12 +79,12 @@ def test_an_authority_of_ones_own_is_trusted_where_requests_ca_bundle_names_it(
         env = DIRECT | {"SOURCES__INTERCOM__BASE_URL": server.url}
         loaded = project.load("a", env=env | {"REQUESTS_CA_BUNDLE": str(authority.bundle)})
         assert loaded.exit_code == 0, loaded.stderr
-        assert len(server.asked) == 1
+        assert len(server.asked) == 2  # GET /me, and the call
         broken = tmp_path / "broken.pem"
         broken.write_text("no certificate")
         for bundle in (broken, tmp_path / "nowhere.pem"):
             refused = project.load("b", env=env | {"REQUESTS_CA_BUNDLE": str(bundle)})
             assert refused.exit_code == 2, refused.stderr
             assert f"REQUESTS_CA_BUNDLE = '{bundle}' can't be read" in refused.summary["error"]
-        assert len(server.asked) == 1
+        assert len(server.asked) == 2
     assert project.query("SELECT id FROM intercom.calls") == [("a",)]
