@@ -115,6 +115,7 @@ def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
     runs = query("SELECT finished_at IS NULL, exit_code, loaded FROM intercom.load_runs ORDER BY started_at")
     assert len(runs) <= len(MOMENTS) + 1
     assert any(run[0] for run in runs[:-1]), "a killed run that had loaded a chunk is seen to have no end"
+    assert all(exit_code is None for is_unfinished, exit_code, _ in runs if is_unfinished)
     assert runs[-1][:2] == (False, 0)
     # nothing of any package stays in the working folder
     assert list((project.folder / ".dlt").rglob("calls.*")) == []

@@ -68,7 +68,7 @@ print(json.dumps([calls, errors]))
         [["007", ENDED, None, None], ["7", ENDED, None, None]],
         [["bad", 400, "bad_request", 1], ["ghost", 404, "not_found", 1]],
     ]
-    assert api.stats()["by_id"] == {"007": 1, "7": 1, "bad": 1, "ghost": 1}
+    assert (api.stats()["by_id"], api.stats()["me_requests"]) == ({"007": 1, "7": 1, "bad": 1, "ghost": 1}, 0)
     assert {path.name for path in own.folder.iterdir()} == {"mine.duckdb", "dlt"}
 
     # in the same dataset: each value of refresh, and an id that leaves call_errors

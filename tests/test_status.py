@@ -15,6 +15,7 @@ from pipelines.intercom_calls import main
 from sandbox import Sandbox
 
 from .conftest import Postgres, Project, Result
+from .processes import running
 
 CALLS = {
     "1": {"type": "call", "id": "1", "created_at": 1700000000, "ended_at": 1700000100},
@@ -150,6 +151,44 @@ def test_status_exits_3_when_the_last_complete_run_is_older_than_max_age(project
     assert json.loads(old.stdout)["calls"] == 2
     assert "the last complete run ended 27 hours ago, at 20" in old.stderr
     assert status("1.5d").exit_code == 0
+
+
+def test_data_as_of_counts_only_runs_that_got_all_of_their_list(project: Project, api: Sandbox) -> None:
+    ghosts = [f"c{number}" for number in range(20)]
+    api.configure(calls=0, bodies=CALLS, statuses={"10": 410, "/me": 403})
+    for arguments, exit_code in (
+        (["1", "2", "--limit", "1"], 0),
+        (["10"], 3),
+        (["1", "10"], 3),
+        (ghosts, 3),  # unproven
+        (["c1"], 3),  # not one id is a call
+        (["1", "", "two words", "--bad-ids", "skip"], 3),
+    ):
+        assert project.load(*arguments).exit_code == exit_code, arguments
+        assert status_of(project)["data_as_of"] is None, arguments
+    assert "no run got all of its list yet" in project.run("status").stdout
+    assert project.load("1", "2", "9").exit_code == 0  # 9 is missing
+    [begun] = project.query("SELECT max(started_at) FROM intercom.load_runs")[0]
+    assert project.load("1", "2", "--limit", "1", "--refresh", "all").exit_code == 0
+    as_of = status_of(project)["data_as_of"]
+    assert datetime.fromisoformat(as_of) == begun
+
+
+def test_a_run_has_no_exit_code_until_it_has_ended(project: Project, api: Sandbox) -> None:
+    api.configure(missing_share=0, faults={"1000003": ["hang"]})
+    with running(project, *(f"100000{n}" for n in range(1, 4)), "--chunk-size", "1", "--workers", "1") as run:
+        run.wait_until(lambda: api.requests_for("1000003") == 1)
+        run.kill()
+    ended = "SELECT exit_code, finished_at FROM intercom.load_runs"
+    assert project.query(ended) == [(None, None)]
+    status = status_of(project)
+    assert (status["runs"][0]["exit_code"], status["runs"][0]["finished_at"], status["data_as_of"]) == (None,) * 3
+    assert "running or killed" in project.run("status").stdout
+
+
+def status_of(project: Project) -> dict[str, Any]:
+    status: dict[str, Any] = json.loads(project.run("status", "--json").stdout)
+    return status
 
 
 @pytest.mark.parametrize("age", ["26", "h", "-1h", "0h", "26m", "nanh", "1e3h", "٣h", " 26h", ""])
