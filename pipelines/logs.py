@@ -72,7 +72,8 @@ def report_end(summary: Summary, log_format: LogFormat) -> None:
     """Say what ended the run, what is safe, and what to type; nothing where nothing went wrong."""
     if summary.error is None:
         return
-    goes_on = summary.exit_code in (ExitCode.FAILED, ExitCode.TOKEN_REFUSED) and summary.requested
+    refused = summary.exit_code == ExitCode.TOKEN_REFUSED and summary.load_packages  # none: it is another workspace's
+    goes_on = (summary.exit_code == ExitCode.FAILED or refused) and summary.requested
     safe = f" ({summary.loaded:,} calls were loaded and are safe; the same command goes on)" if goes_on else ""
     if log_format == "json":
         logging.getLogger("intercom_calls").error("%s%s", summary.error, safe, extra={_FIELDS: end_fields(summary)})

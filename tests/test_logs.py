@@ -56,6 +56,6 @@ def test_quiet_says_nothing_of_success_and_when_where_and_how_many_of_failures(p
     api.configure(calls=0, bodies={"1": {"type": "call", "id": "1"}}, statuses={"2": 400})
     assert project.load("1", "-q").stderr == ""
     (line,) = project.load("1", "2", "-q").stderr.splitlines()
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d loaded 1 call into ", line)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d loaded 0 calls into ", line)
     for part in ("intercom_calls.duckdb", "dataset intercom", "1 failed", "exit code 3"):
         assert part in line

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import time
 from typing import Any
 
 import duckdb
@@ -12,6 +14,7 @@ import pytest
 from sandbox import Sandbox
 
 from .conftest import Postgres, Project
+from .processes import running
 from .test_missing import bodies
 
 ACME = {"workspace_id": "acme1", "workspace_name": "Acme", "workspace_timezone": "Europe/Berlin"}
@@ -162,3 +165,15 @@ def test_a_table_of_before_gets_the_columns_and_the_first_workspace_told_is_adop
     assert project.query(RUNS) == [(None, None, None, 1), ("acme1", "Acme", "Europe/Berlin", 1)]
     api.configure(**OTHER)
     assert project.load("1").exit_code == 4
+
+
+def test_a_signal_while_me_hangs_ends_the_run_within_seconds(project: Project, api: Sandbox) -> None:
+    api.configure(missing_share=0, faults={"/me": ["hang"] * 3})
+    with running(project, "1000001") as run:
+        run.wait_until(lambda: api.stats()["me_requests"] == 1)
+        began = time.monotonic()
+        run.send(signal.SIGTERM)
+        result = run.end()
+    assert (result.exit_code, result.summary["not_reached"], api.stats()["requests"]) == (143, 1, 0)
+    assert time.monotonic() - began < 10  # the first try alone would take five, all of them fifteen
+    assert project.query("SELECT exit_code FROM intercom.load_runs") == [(143,)]
