@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -125,7 +125,7 @@ class CallsApi:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def get_call(self, call_id: str) -> Answer:
+    def get_call(self, call_id: str) -> Awaitable[Answer]:
         """`GET /calls/{id}`, once.
 
         Raises:
@@ -133,15 +133,15 @@ class CallsApi:
             BodyTooLarge: see there.
             ApiUnreachable: the host's certificate is not to be trusted; asking again can't mend it.
         """
-        return await self._get(f"/calls/{quote(call_id, safe='')}")
+        return self._get(f"/calls/{quote(call_id, safe='')}")
 
-    async def get_calls(self, page: int) -> Answer:
+    def get_calls(self, page: int) -> Awaitable[Answer]:
         """`GET /calls`, once: a page of calls, counted from 1. Raises as `get_call` does."""
-        return await self._get(f"/calls?page={page}&per_page={CALLS_A_PAGE}")
+        return self._get(f"/calls?page={page}&per_page={CALLS_A_PAGE}")
 
-    async def get_me(self) -> Answer:
+    def get_me(self) -> Awaitable[Answer]:
         """`GET /me`, once: the token's admin and its workspace (`app`). Raises as `get_call` does."""
-        return await self._get("/me")
+        return self._get("/me")
 
     async def _get(self, path: str) -> Answer:
         failure: Exception

@@ -18,7 +18,6 @@ from .budget import RateBudget
 from .calls import CallRow
 from .concurrency import Concurrency
 from .errors import ApiUnreachable
-from .pace import Permit
 from .pages import Page, PagesRefused, read_page
 from .retry import Fault, retry
 from .settings import Settings
@@ -104,8 +103,15 @@ class Requester:
         Raises:
             TokenRefused, ApiUnreachable: the run can't go on.
         """
-        attempts = 0
-        asked_at = 0.0
+        asked_at = time.monotonic()
+        try:
+            return await self._attempt_call(call_id, 1)
+        except Fault as fault:
+            first = fault
+        return await self._call_again(call_id, first, asked_at)
+
+    async def _call_again(self, call_id: str, first: Fault, asked_at: float) -> CallRow | CallError:
+        attempts = 1
 
         async def attempt() -> CallRow | CallError:
             nonlocal attempts, asked_at
@@ -114,7 +120,7 @@ class Requester:
             return await self._attempt_call(call_id, attempts)
 
         try:
-            return await self._persevere(attempt, self._settings.retry_seconds)
+            return await self._retry(first, attempt, self._settings.retry_seconds)
         except Fault as fault:
             if not await self._is_alive(asked_at):
                 raise self._unreachable(fault) from fault
@@ -148,7 +154,11 @@ class Requester:
             Fault: the last one, when the policy gave up.
             BodyTooLarge: see there.
         """
-        return await self._persevere(lambda: self._attempt(send, read), retry_seconds)
+        try:
+            return await self._attempt(send, read)
+        except Fault as fault:
+            first = fault
+        return await self._retry(first, lambda: self._attempt(send, read), retry_seconds)
 
     async def watch(self) -> NoReturn:
         """The one clock of the run: see that something usable comes, whatever waits; cancel it when the run ends.
@@ -172,18 +182,15 @@ class Requester:
             elif since is not None and not await self._is_alive(since):
                 raise self._unreachable(self._last_fault) from self._last_fault
 
-    async def _persevere(self, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> T:
-        try:
-            return await attempt()
-        except Fault as first:
-            return await retry(
-                first,
-                attempt,
-                retry_seconds=retry_seconds,
-                give_up_on_rate_limit=self._nothing_usable,
-                sleep=self._sleep,
-                before_sleep=self._count_retry,
-            )
+    def _retry(self, first: Fault, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> Awaitable[T]:
+        return retry(
+            first,
+            attempt,
+            retry_seconds=retry_seconds,
+            give_up_on_rate_limit=self._nothing_usable,
+            sleep=self._sleep,
+            before_sleep=self._count_retry,
+        )
 
     async def _sleep(self, seconds: float) -> None:
         self.sleeping += 1
@@ -229,9 +236,24 @@ class Requester:
         if self._silent_since is None:
             self._silent_since = sent_at
         self._counts.requests += 1
+        status = None
         try:
-            answer = await self._send(send, permit)
-            self._counts.rate_limited += answer.status == 429
+            try:
+                answer = await send()
+                status, headers = answer.status, answer.headers
+            except BodyTooLarge as error:
+                status, headers = error.status, error.headers
+                raise
+            except NoAnswer as error:
+                raise Fault(error.code, str(error)) from None
+            finally:  # told to the budget and the concurrency however it ends
+                if status is None:
+                    self._budget.failed(permit)
+                else:
+                    self._budget.answered(permit, status, headers)
+                seconds = time.monotonic() - sent_at
+                self._concurrency.observe(seconds, status=status, target_rate=self._budget.target_rate())
+            self._counts.rate_limited += status == 429
             outcome = read(answer)
         except (BodyTooLarge, PagesRefused):
             self._saw_usable()
@@ -256,26 +278,6 @@ class Requester:
         elif sent_at >= self._refused_at:
             self._refusals_in_a_row += 1
             self._refused_at = time.monotonic()
-
-    async def _send(self, send: Callable[[], Awaitable[Answer]], permit: Permit) -> Answer:
-        """One request, told to the budget and the concurrency however it ends."""
-        sent_at = time.monotonic()
-        status = None
-        try:
-            answer = await send()
-            status, headers = answer.status, answer.headers
-            return answer
-        except BodyTooLarge as error:
-            status, headers = error.status, error.headers
-            raise
-        except NoAnswer as error:
-            raise Fault(error.code, str(error)) from None
-        finally:
-            if status is None:
-                self._budget.failed(permit)
-            else:
-                self._budget.answered(permit, status, headers)
-            self._concurrency.observe(time.monotonic() - sent_at, status=status, target_rate=self._budget.target_rate())
 
     def _count_retry(self, fault: Fault, failed: int, seconds: float) -> None:
         self._counts.retries += 1
