@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from sources.intercom.settings import Settings, resolve_settings
 from sources.intercom.workspace import Asked, Workspace, read_workspace
 
 from .dataset import Dataset
-from .outcome import DestinationFailed, ExitCode, RunStopped, printable
+from .outcome import ExitCode, RunStopped, printable
 from .postgres import require_utf8
 from .workspace import read_workspace as read_dataset_workspace
 
@@ -129,9 +128,8 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> tu
     """Whether it can be loaded into, and whose calls the dataset holds."""
     workspace = None
     try:
-        there = Dataset(destination, dataset, settings.lock_wait_seconds)
+        there = Dataset(destination, dataset, settings.lock_wait_seconds, to_write=True)
         if there.is_new:
-            _try_folder(there)
             return _ok("destination", f"{there.location} (made by the first load)"), None
         workspace = there.ask(read_dataset_workspace)
         tried = there.ask(lambda client: _try_writing(client, there), read_only=False)
@@ -139,18 +137,6 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> tu
         return Finding("destination", error.exit_code, str(error)), workspace
     can = "can be written" if tried else "reachable"
     return _ok("destination", f"{there.location}, dataset {dataset}: {can}"), workspace
-
-
-def _try_folder(there: Dataset) -> None:
-    assert there.file is not None
-    try:
-        with tempfile.TemporaryFile(dir=there.file.parent):
-            pass
-    except OSError as error:
-        raise DestinationFailed(
-            f"{there.file.parent} can't be written: {error.strerror}; make it, or name another in "
-            "DESTINATION__DUCKDB__CREDENTIALS"
-        ) from None
 
 
 class _Enough(Exception):

@@ -11,10 +11,8 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 from dlt.common.destination import Destination
-from dlt.common.destination.client import JobClientBase
 from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation
 from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
-from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 
@@ -24,8 +22,8 @@ from sources.intercom.tables import CALL_ERRORS, LOAD_ID
 
 from .faults import explained, is_locked_file, persevere
 from .location import location_of
-from .outcome import UsageError
 from .postgres import limit_waits
+from .preflight import require_dataset_name, require_file, require_loadable, require_sql
 from .runs import LOAD_RUNS
 
 Rows = list[tuple[Any, ...]]
@@ -43,20 +41,24 @@ class Dataset:
         is_postgres: whether it is PostgreSQL.
 
     Raises:
-        UsageError: no such destination, its driver or configuration is missing, or it is not asked by SQL.
+        UsageError: no such destination, its driver or configuration is missing, it is not asked by SQL, or `load` would
+            refuse it by its name.
     """
 
-    def __init__(self, destination: str, dataset: str, lock_wait_seconds: float) -> None:
+    def __init__(self, destination: str, dataset: str, lock_wait_seconds: float, *, to_write: bool = False) -> None:
+        require_dataset_name(dataset)
         self.destination = destination
         self._lock_wait_seconds = lock_wait_seconds
         with explained(destination):
             factory = Destination.from_reference(destination)
             assert factory is not None
+            require_loadable(destination, factory)
             if factory.destination_type == "dlt.destinations.postgres":
                 limit_waits(factory)
             named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
-            self._client = _sql_job_client(destination, named.destination_client)
+            self._client = require_sql(destination, named.destination_client)
             location = location_of(self._client.config, factory.destination_name)
+        require_file(location, dataset, to_write=to_write)
         self.file, self.location = location.file, location.shown
         self.is_postgres = self._client.config.destination_type == "postgres"
 
@@ -156,9 +158,3 @@ def column_names(client: SqlClientBase[Any], table: str) -> frozenset[str]:
     except DatabaseUndefinedRelation:
         return frozenset()
     return frozenset(str(column[0]).lower() for column in description)
-
-
-def _sql_job_client(destination: str, client: JobClientBase) -> SqlJobClientBase:
-    if not isinstance(client, SqlJobClientBase):
-        raise UsageError(f"--destination {destination} can't be asked by SQL; name a database")
-    return client

@@ -26,6 +26,7 @@ from .locks import PostgresLock, Taken, file_lock
 from .missing_tables import restore_tables
 from .outcome import AnotherLoad, DestinationFailed, UsageError
 from .postgres import SilenceWatch, limit_waits
+from .preflight import require_dataset_name, require_file, require_loadable, require_sql
 from .waiting_packages import WaitingPackages
 
 logger = logging.getLogger("intercom_calls")
@@ -44,7 +45,7 @@ class Target:
         location: where the data goes, to be shown; holds no password.
 
     Raises:
-        UsageError: DuckDB could not tell the dataset from the file.
+        UsageError: the DuckDB file is none, can't be written, or DuckDB could not tell the dataset from it.
     """
 
     def __init__(
@@ -67,11 +68,7 @@ class Target:
         self._database_lock: PostgresLock | None = None
         self._completed: int | None = 0
         self._is_postgres = factory.destination_type == "dlt.destinations.postgres"
-        if self.file is not None and self.file.stem.lower() == dataset.lower():
-            raise UsageError(
-                f"dataset {dataset} is also the name of {self.file}, and DuckDB can't tell the two apart; rename one "
-                "of them"
-            )
+        require_file(location, dataset, to_write=True)
 
     @classmethod
     def named(cls, destination: str, dataset: str) -> Self:
@@ -81,16 +78,19 @@ class Target:
         load left behind can't be finished into another database.
 
         Raises:
-            UsageError: no such destination, its driver is missing, or its configuration is.
+            UsageError: no such destination, its driver is missing, or its configuration is; it can't be loaded into.
         """
+        require_dataset_name(dataset)
         with explained(destination):
             factory = Destination.from_reference(destination)
             assert factory is not None
+            require_loadable(destination, factory)
             location = location_of(factory.configuration(factory.spec(), accept_partial=True), factory.destination_name)
             if factory.destination_type == "dlt.destinations.postgres":
                 limit_waits(factory)
             # says what is missing, driver or configuration
-            dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client  # noqa: B018
+            named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
+            require_sql(destination, named.destination_client)
         return cls(destination, factory, location, dataset)
 
     @classmethod

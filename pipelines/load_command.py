@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
-from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from sources.intercom.errors import BadIds
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
@@ -25,6 +24,7 @@ from .dry_run import dry_run
 from .interruption import Interruption, Stopped
 from .logs import end_fields, report_end
 from .outcome import ExitCode, Summary, UsageError, counted
+from .preflight import require_dataset_name
 from .progress import watcher
 from .request import LoadRequest
 from .standard_streams import print_result
@@ -79,11 +79,7 @@ def _check(request: LoadRequest) -> None:
         raise UsageError("--ids-db says where the query of --ids-sql runs; give that query")
     if math.isnan(request.share):
         raise UsageError("--share nan is no share; give a number above 0 and up to 1")
-    # dlt would write into the dataset of the other spelling, beside a load that holds the lock of that one
-    name = NamingConvention().normalize_path(request.dataset) if request.dataset.strip() else ""
-    if name != request.dataset:
-        mend = f"write it as {name}" if name else "give it a name"
-        raise UsageError(f"--dataset {request.dataset!r} can't be a dataset's name; {mend}")
+    require_dataset_name(request.dataset)
 
 
 def _listed(request: LoadRequest) -> IdList:

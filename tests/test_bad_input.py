@@ -276,7 +276,7 @@ def test_ids_that_a_spreadsheet_rounded_are_told(project: Project, api: Sandbox)
 
 
 def test_what_a_destination_lacks_is_told_by_its_name(project: Project) -> None:
-    for destination, lacking in {"filesystem": "BUCKET_URL", "postgres": "CREDENTIALS"}.items():
+    for destination, lacking in {"clickhouse": "CREDENTIALS", "postgres": "CREDENTIALS"}.items():
         result = project.load("1", "--destination", destination)
         assert result.exit_code == 2
         assert f"DESTINATION__{destination.upper()}__{lacking}" in result.stderr

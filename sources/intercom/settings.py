@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import dlt
@@ -27,6 +28,12 @@ REGIONS = {
     "au": "https://api.au.intercom.io",
 }
 SECTIONS = ("sources", "intercom")
+# Settings of later versions, and what this one does instead. Ignored, somebody would rely on them.
+_NOT_BUILT = {
+    "privacy": "no column is dropped, hashed or masked",
+    "history": "only the newest version of a call is kept",
+    "media_days": "recordings and transcripts are not loaded",
+}
 
 
 @configspec
@@ -95,8 +102,10 @@ def resolve_settings(**given: str | None) -> Settings:
     """Find the settings of `[sources.intercom]` by dlt's rules and check them; what is given comes first.
 
     Raises:
-        ConfigurationError: a value is missing or can't be; names the setting and the mend.
+        ConfigurationError: a value is missing, can't be, or has no effect in this version; names the setting and the
+            fix.
     """
+    _refuse_not_built(".".join(SECTIONS))
     return _resolve(SECTIONS, given)
 
 
@@ -106,9 +115,32 @@ def resolve_source_settings(**given: str | None) -> Settings:
     Raises:
         ConfigurationError: as `resolve_settings`.
     """
+    _, section, name = Container()[ConfigSectionContext].sections
+    for place in dict.fromkeys((f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}")):
+        _refuse_not_built(place)
     settings = _resolve((), given)
     _refuse_mixed_sections(settings)
     return settings
+
+
+def _refuse_not_built(place: str) -> None:
+    """Refuse a setting that this version does not heed: nobody may believe that it hides a number.
+
+    Raises:
+        ConfigurationError
+    """
+    for name, instead in _NOT_BUILT.items():
+        setting = f"{place}.{name}"
+        variable = setting.replace(".", "__").upper()
+        # a section has no variable of its own: each of its keys has one
+        variables = [each for each in os.environ if each.upper().startswith(f"{variable}__")]
+        values: tuple[Any, ...] = (dlt.config.get(setting), dlt.secrets.get(setting))
+        off = all(not value or str(value).strip(" '\"").lower() in ("", "false", "no", "off", "0") for value in values)
+        if variables or not off:
+            raise ConfigurationError(
+                f"{variables[0] if variables else f'{name} in [{place}]'} is set, but this version can't do that: "
+                f"{instead}; remove the setting"
+            )
 
 
 def _refuse_mixed_sections(settings: Settings) -> None:
