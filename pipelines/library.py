@@ -12,6 +12,7 @@ import dlt
 from sources.intercom.errors import BadIds
 from sources.intercom.fetch import Fetch, Strategy
 from sources.intercom.given_ids import BadIdsChoice, GivenIds, Ids
+from sources.intercom.hint_warnings import drop_expected
 from sources.intercom.plan import Refresh
 from sources.intercom.settings import resolve_settings
 
@@ -97,6 +98,7 @@ def load(
     if not len(listed.ids) and not allow_empty:
         raise BadIds("ids holds no id; pass allow_empty=True where that is as it should be")
     summary = Summary(destination=target.destination, dataset=target.dataset)
+    drop_expected()
     try:
         with _own_signals(pipeline):
             load_into(target, listed, request, settings, summary, _watch_nothing, Interruption(in_command=False))

@@ -82,7 +82,7 @@ def _restore(client: SqlJobClientBase, tables: Sequence[str]) -> None:
     level = logging.DEBUG if is_first else logging.WARNING  # a dataset that was made for us, or is others' as well
     fields = {"event": "repair"}
     dataset = client.sql_client.dataset_name
-    logger.log(level, "not in %s, so made: %s", dataset, "; ".join(missing), extra={"fields": fields})
+    logger.log(level, "dataset %s: created what was missing: %s", dataset, "; ".join(missing), extra={"fields": fields})
     client.update_stored_schema(only_tables=tables, force=True)
 
 

@@ -25,7 +25,7 @@ class _Expected(logging.Filter):
             return True
         for name, resource in resources.items():
             if str(record.msg).startswith(f"In resource: {name},"):
-                declared = _DECLARED.get(table_of(resource) or "")
+                declared = _DECLARED.get(table_of(resource) or name)
                 return declared is None or not _has_types(resource.columns, declared)
         return True
 
