@@ -5,19 +5,21 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from . import project
 from .help import GroupedCommand, age, option
+from .interruption import stoppable
 from .logs import report_end, set_up
-from .outcome import ExitCode, Summary, exit_code_of, printable
+from .outcome import ExitCode, Interrupted, Summary, exit_code_of, printable
 from .request import LoadRequest
 from .standard_streams import fill_closed_descriptors, print_error, print_result
 
@@ -95,21 +97,30 @@ def load(**options: Any) -> None:
     """
     set_up(options["verbose"] - options["quiet"], options["log_format"])
     summary = Summary(destination=options["destination"], dataset=options["dataset"])
-    try:
-        folder = project.enter(options["project"], verbose=options["verbose"] > 1)
-        with _imports():
-            from .load_command import run
 
-        output = run(LoadRequest(**options), folder, summary)
-    except KeyboardInterrupt:  # before there was a run to end in order
-        sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:
+    def end(output: dict[str, Any]) -> None:
+        report_end(summary, options["log_format"])
+        if options["as_json"]:
+            print_result(json.dumps(output))
+
+    def end_process(error: BaseException) -> NoReturn:
+        """End as below, from another thread than the one that waits."""
+        summary.fail(error)
+        end(summary.as_json())
+        os._exit(summary.exit_code)
+
+    try:
+        with stoppable(end_process):
+            folder = project.enter(options["project"], verbose=options["verbose"] > 1)
+            with _imports():
+                from .load_command import run
+
+            output = run(LoadRequest(**options), folder, summary, end_process)
+    except (Exception, Interrupted) as error:
         summary.fail(error)
         output = summary.as_json()
         logger.debug("the cause", exc_info=error)
-    report_end(summary, options["log_format"])
-    if options["as_json"]:
-        print_result(json.dumps(output))
+    end(output)
     sys.exit(summary.exit_code)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from .outcome import AnotherLoad, DestinationFailed, ExitCode, RunStopped
+from .outcome import AnotherLoad, DestinationFailed, ExitCode, Interrupted, RunStopped
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# How long what was under way has to end, once a signal has come; a query may hold the main thread in C.
+_UNWIND_SECONDS = 3.0
 
 
 class Stopped(RunStopped):
@@ -21,6 +24,43 @@ class Stopped(RunStopped):
     def __init__(self, number: signal.Signals, error: RunStopped) -> None:
         super().__init__(f"stopped by {number.name} while waiting for the destination: {error}")
         self.exit_code = ExitCode.of_signal(number)
+
+
+@contextmanager
+def stoppable(end_process: Callable[[Interrupted], None]) -> Iterator[None]:
+    """Raise `Interrupted` where a signal finds the main thread, outside a run; a second one ends the process at once.
+
+    Args:
+        end_process: ends the process at once, saying why; called from another thread where the main one does not
+            come back from C in a few seconds.
+    """
+    signals = _noted_signals()
+    came: list[Interrupted] = []
+    over = threading.Event()
+
+    def note(number: int, _: FrameType | None) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_DFL)
+        came.append(Interrupted(signal.Signals(number)))
+        raise came[0]
+
+    def hear(number: int) -> None:
+        if not over.wait(_UNWIND_SECONDS):
+            end_process(Interrupted(signal.Signals(number)))
+
+    previous = {number: signal.signal(number, note) for number in signals}
+    _listen(hear)
+    try:
+        yield
+    except Exception as error:
+        if came:  # DuckDB, for one, makes an error of its own of it
+            raise came[0] from error
+        raise
+    finally:
+        over.set()
+        if not came:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 class Interruption:
@@ -58,32 +98,16 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            # under nohup a hang-up is ignored, and stays so
-            noted = [number for number in _SIGNALS if number != signal.SIGHUP or not _ignored(number)]
-            self._previous = {number: signal.signal(number, self._note) for number in noted}
+            self._previous = {number: signal.signal(number, self._note) for number in _noted_signals()}
             if self._in_command:
-                self._listen()
+                _listen(self._hear)
         return self
 
-    def _listen(self) -> None:
-        """Hear signals while the main thread waits in a driver's C, where no handler runs."""
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        threading.Thread(target=self._hear, args=(reader,), name="signals", daemon=True).start()
-
-    def _hear(self, reader: int) -> None:
-        heard = 0
-        for number in iter(lambda: os.read(reader, 1), b""):
-            if number[0] not in _SIGNALS:
-                continue
-            heard += 1
-            if heard > 1:
-                os._exit(ExitCode.of_signal(signal.Signals(number[0])))
-            if self.signal is None:
-                self.signal = signal.Signals(number[0])
-                if self._stop is not None:
-                    self._stop()
+    def _hear(self, number: int) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            if self._stop is not None:
+                self._stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._restore()
@@ -104,5 +128,23 @@ class Interruption:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
 
 
-def _ignored(number: signal.Signals) -> bool:
-    return signal.getsignal(number) == signal.SIG_IGN
+def _noted_signals() -> list[signal.Signals]:
+    # under nohup a hang-up is ignored, and stays so
+    return [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+
+
+def _listen(first: Callable[[int], None]) -> None:
+    """Call `first` with a signal that comes while the main thread waits in C, where no handler runs.
+
+    The next one ends the process at once. Whoever listens later hears in its place.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def hear() -> None:
+        numbers = (number[0] for number in iter(lambda: os.read(reader, 1), b"") if number[0] in _SIGNALS)
+        threading.Thread(target=first, args=(next(numbers),), daemon=True).start()
+        os._exit(ExitCode.of_signal(next(numbers)))
+
+    threading.Thread(target=hear, name="signals", daemon=True).start()

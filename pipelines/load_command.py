@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,18 +20,21 @@ from .dataset import Dataset, first_column_of_new
 from .destination import Target
 from .dry_run import dry_run
 from .interruption import Interruption, Stopped
-from .logs import end_fields, report_end
+from .logs import end_fields
 from .outcome import ExitCode, Summary, UsageError, counted
 from .preflight import require_dataset_name
 from .progress import watcher
 from .request import LoadRequest
-from .standard_streams import print_result
 
 logger = logging.getLogger("intercom_calls")
 
 
-def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
+def run(
+    request: LoadRequest, folder: Path, summary: Summary, end_process: Callable[[Stopped], None] | None = None
+) -> dict[str, Any]:
     """Do what `load` was asked for and return what `--json` prints; `summary` is kept up on the way.
+
+    `end_process` ends the process at once, saying why, from another thread than the one that waits.
 
     Raises:
         IntercomError, RunStopped: what ended the run; the message is for the user.
@@ -59,19 +60,10 @@ def run(request: LoadRequest, folder: Path, summary: Summary) -> dict[str, Any]:
         settings,
         summary,
         lambda to_ask: watcher("none" if request.quiet else request.progress, to_ask),
-        Interruption(end_process=lambda stopped: _end_process(stopped, request, summary)),
+        Interruption(end_process=end_process),
     )
     _report_end(summary, target)
     return summary.as_json()
-
-
-def _end_process(stopped: Stopped, request: LoadRequest, summary: Summary) -> NoReturn:
-    """End as the command does, from another thread than the one that waits."""
-    summary.fail(stopped)
-    report_end(summary, request.log_format)
-    if request.as_json:
-        print_result(json.dumps(summary.as_json()))
-    os._exit(summary.exit_code)
 
 
 def _check(request: LoadRequest) -> None:

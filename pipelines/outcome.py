@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, fields
@@ -24,9 +25,9 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
     @classmethod
-    def of_signal(cls, signal: int) -> ExitCode:
+    def of_signal(cls, number: int) -> ExitCode:
         """A shell's convention: 128 and the signal's number."""
-        return cls(128 + signal)
+        return cls(128 + number)
 
 
 class RunStopped(Exception):
@@ -57,12 +58,20 @@ class AnotherLoad(RunStopped):
     exit_code = ExitCode.ANOTHER_LOAD
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal came before the run began or after it ended; no `except Exception` on the way takes it for a fault."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(f"stopped by {number.name}")
+        self.exit_code = ExitCode.of_signal(number)
+
+
 def exit_code_of(error: BaseException) -> ExitCode:
     """The code to exit with where `error` ended the run."""
     # not above: `sources.intercom` imports dlt, and `--help` is to be instant
     from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
 
-    if isinstance(error, RunStopped):
+    if isinstance(error, (RunStopped, Interrupted)):
         return error.exit_code
     if isinstance(error, TokenRefused):
         return ExitCode.TOKEN_REFUSED

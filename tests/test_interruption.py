@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import duckdb
 import pytest
 
 from sandbox import Sandbox
 
-from .conftest import Project, Result
+from .conftest import Postgres, Project, Result
 from .processes import has_file, running, write_ids
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -81,16 +85,76 @@ def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(
     assert _loaded(project) == [(400, 400)]
 
 
-def test_ctrl_c_while_the_list_is_read_ends_it_there(project: Project, api: Sandbox) -> None:
+@contextmanager
+def _read_from_a_pipe(project: Project) -> Iterator[list[str]]:
     os.mkfifo(project.folder / "ids.txt")
+    yield ["--ids", "ids.txt"]
+
+
+@contextmanager
+def _queried_from_duckdb(project: Project) -> Iterator[list[str]]:
+    """DuckDB waits for the pipe in C, where no handler of a signal runs."""
+    os.mkfifo(project.folder / "ids.txt")
+    yield ["--ids-sql", "SELECT * FROM read_csv('ids.txt')", "--ids-db", "duckdb://"]
+
+
+@contextmanager
+def _downloaded(project: Project) -> Iterator[list[str]]:
+    os.mkfifo(project.folder / "ids.txt")
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n1000001\n")
+            with (project.folder / "ids.txt").open("rb"):  # until the test lets go of it
+                connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, daemon=True).start()
+        yield ["--ids", f"http://127.0.0.1:{server.getsockname()[1]}/ids.txt"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "number", "code"),
+    [
+        (_read_from_a_pipe, signal.SIGINT, 130),
+        (_read_from_a_pipe, signal.SIGTERM, 143),
+        (_queried_from_duckdb, signal.SIGINT, 130),
+        (_downloaded, signal.SIGHUP, 129),
+    ],
+)
+def test_a_signal_while_the_list_is_read_ends_the_run_there_with_its_summary(
+    project: Project,
+    api: Sandbox,
+    listed: Callable[[Project], AbstractContextManager[list[str]]],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    (folder := project.folder / "temporary").mkdir()
     with (
-        running(project, "--ids", "ids.txt", plain=True) as run,
-        (project.folder / "ids.txt").open("w"),
-    ):  # opens when it is read
-        run.send(signal.SIGINT)
+        listed(project) as options,
+        running(project, *options, env={"TMPDIR": str(folder)}, plain=True) as run,
+        (project.folder / "ids.txt").open("w"),  # opens when it is read
+    ):
+        run.send(number)
         stopped = run.end()
-    assert (stopped.exit_code, stopped.stdout, stopped.stderr) == (130, "", "")
+    summary = stopped.summary
+    assert (stopped.exit_code, summary["exit_code"], summary["error"]) == (code, code, f"stopped by {number.name}")
+    assert (summary["requested"], summary["requests"], summary["loaded"]) == (0, 0, 0)
+    assert stopped.stderr == f"error: stopped by {number.name}\n"
+    assert list(folder.iterdir()) == []
     assert api.stats()["requests"] == 0
+
+
+def test_a_signal_while_the_database_is_asked_for_ids_ends_the_run(project: Project, postgres: Postgres) -> None:
+    query = "SELECT pg_sleep(600)::text"
+    with running(project, "--ids-sql", query, "--destination", "postgres") as run:
+        run.wait_until(lambda: postgres.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+        run.send(signal.SIGTERM)
+        stopped = run.end(seconds=30)
+    assert (stopped.exit_code, stopped.summary["exit_code"]) == (143, 143)
+    assert _is_clean(stopped)
 
 
 def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) -> None:
