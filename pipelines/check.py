@@ -18,7 +18,7 @@ from sources.intercom.workspace import Asked, Workspace, read_workspace
 
 from .dataset import Dataset
 from .outcome import ExitCode, RunStopped, printable
-from .postgres import require_utf8
+from .rights import require_usable
 from .workspace import read_workspace as read_dataset_workspace
 
 # Intercom's ids begin at 1: a 404 in Intercom's own words is the answer that proves everything.
@@ -131,8 +131,8 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> tu
         there = Dataset(destination, dataset, settings.lock_wait_seconds, to_write=True)
         if there.is_new:
             return _ok("destination", f"{there.location} (made by the first load)"), None
-        workspace = there.ask(read_dataset_workspace)
         tried = there.ask(lambda client: _try_writing(client, there), read_only=False)
+        workspace = there.ask(read_dataset_workspace)
     except RunStopped as error:
         return Finding("destination", error.exit_code, str(error)), workspace
     can = "can be written" if tried else "reachable"
@@ -144,9 +144,14 @@ class _Enough(Exception):
 
 
 def _try_writing(client: SqlClientBase[Any], there: Dataset) -> bool:
-    """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back."""
+    """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back.
+
+    PostgreSQL is asked for the rights instead: with all tables there, a load needs no right to make one.
+    """
+    if there.is_postgres or there.file is not None:
+        require_usable(client, there.location, is_postgres=there.is_postgres)
     if there.is_postgres:
-        require_utf8(client.native_connection, there.location)
+        return True
     if not client.capabilities.supports_ddl_transactions:
         client.execute_sql("SELECT 1")
         return False

@@ -74,6 +74,7 @@ def load_into(
                 seconds=request.wait,
                 when=lambda error: isinstance(error, AnotherLoad) and not interruption.signal,
             )
+            run.require_usable()
             run.identify()
             run.prepare()
             counts = (f"{summary.already_loaded:,}", f"{run.to_ask:,}")
@@ -122,6 +123,15 @@ class Run:
     def to_ask(self) -> int:
         """How many ids this run will ask for, at most."""
         return self.plan.to_fetch if self._request.limit is None else min(self.plan.to_fetch, self._request.limit)
+
+    def require_usable(self) -> None:
+        """Refuse a destination that can't be loaded into, before anything is requested.
+
+        Raises:
+            DestinationFailed, UsageError
+        """
+        with explained(self._target.destination, before_load=True):
+            self._wait_for_file(self._target.require_usable)
 
     def identify(self) -> None:
         """Ask the API for the token's workspace, and refuse it where the dataset holds another's; nothing is written.

@@ -83,7 +83,7 @@ class Dataset:
                     client.native_connection.set_session(readonly=True)
                 return action(client)
 
-        with explained(self.destination):
+        with explained(self.destination, before_load=True):
             return persevere(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
 
     def first_column(self, query: str) -> list[pa.ChunkedArray[Any]]:

@@ -27,6 +27,7 @@ from .missing_tables import restore_tables
 from .outcome import AnotherLoad, DestinationFailed, UsageError
 from .postgres import SilenceWatch, limit_waits
 from .preflight import require_dataset_name, require_file, require_loadable, require_sql
+from .rights import require_usable
 from .waiting_packages import WaitingPackages
 
 logger = logging.getLogger("intercom_calls")
@@ -165,13 +166,23 @@ class Target:
                     stack.enter_context(file_lock(path))
                 if self._is_postgres:
                     self._database_lock = PostgresLock(self.pipeline, self.location)
-                    with explained(self.destination):
+                    with explained(self.destination, before_load=True):
                         stack.enter_context(self._database_lock.held())
             except Taken:
                 raise AnotherLoad(
                     f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
                 ) from None
             yield
+
+    def require_usable(self) -> None:
+        """Refuse a DuckDB file or PostgreSQL database that can't be loaded into; nothing is written.
+
+        Raises:
+            UsageError
+        """
+        if not self.is_new and (self._is_postgres or self.file is not None):
+            with self.pipeline.sql_client() as client:
+                require_usable(client, self.location, is_postgres=self._is_postgres)
 
     def prepare(self, resources: Sequence[DltResource]) -> None:
         """Make the destination ready for a run: no table is missing, nothing waits from an interrupted load.

@@ -36,7 +36,17 @@ _MENDS = {
     "No space left on device": "make room",
     "database file with version number": "the database was written by another version of DuckDB: install that "
     "(pip install --upgrade duckdb), or name another file in DESTINATION__DUCKDB__CREDENTIALS",
+    'FATAL: database "': "make it (CREATE DATABASE … ENCODING 'UTF8'), or name another database",
+    "User does not have CONNECT": "have an administrator run: GRANT CONNECT ON DATABASE … TO …",
 }
+# What a destination says that can be reached and, as it is, can't be loaded into.
+_UNUSABLE = (
+    "database file with version number",
+    "not a valid DuckDB database file",
+    'FATAL: database "',
+    "User does not have CONNECT",
+    "permission denied for ",
+)
 
 T = TypeVar("T")
 
@@ -93,8 +103,13 @@ def is_lasting(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(destination: str) -> Iterator[None]:
-    """Turn dlt's exceptions into one line each: what is wrong, where, the mend."""
+def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
+    """Turn dlt's exceptions into one line each: what is wrong, where, the fix.
+
+    Args:
+        destination: its name.
+        before_load: whether nothing has been requested yet, so that a destination that can't be used is a usage error.
+    """
     try:
         yield
     except UnknownDestinationModule:
@@ -124,7 +139,9 @@ def explained(destination: str) -> Iterator[None]:
     except Exception as error:
         told = innermost(error)
         mends = [mend for words, mend in _MENDS.items() if words in told]
-        raise DestinationFailed("; ".join((f"{destination}: {told}", *mends))) from error
+        is_usage = before_load and any(words in told for words in _UNUSABLE)
+        kind = UsageError if is_usage else DestinationFailed
+        raise kind("; ".join((f"{destination}: {told}", *mends))) from error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

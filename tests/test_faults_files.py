@@ -86,10 +86,11 @@ def test_a_file_of_a_newer_duckdb_is_told_with_its_mend_and_left_as_it_is(projec
     newer = struct.unpack("<Q", file.read_bytes()[12:20])[0] + 100
     _with_version(file, newer)
     before = hashlib.sha256(file.read_bytes()).digest()
-    _told(project.load("1000001"), f"version number {newer}", "pip install --upgrade duckdb", "DESTINATION__DUCKDB")
+    mends = (f"version number {newer}", "pip install --upgrade duckdb", "DESTINATION__DUCKDB")
+    _told(project.load("1000001"), *mends, exit_code=2)
     for command in ("check", "status"):
         told = project.run(command)
-        assert told.exit_code == 1
+        assert told.exit_code == 2
         assert f"version number {newer}" in told.stdout + told.stderr
     assert hashlib.sha256(file.read_bytes()).digest() == before
     assert api.stats()["by_id"] == {"0": 1}  # by `check`
