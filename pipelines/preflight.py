@@ -149,7 +149,8 @@ def _require_duckdb(file: Path, another: str) -> None:
 def _is_open_here(file: Path) -> bool:
     """Whether this process has the file open: whoever closes it, all locks of the process on it end (fcntl(2))."""
     there = file.stat()
-    for descriptor in os.listdir("/dev/fd"):
+    descriptors = os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ()
+    for descriptor in descriptors:
         with suppress(OSError):
             if os.path.samestat(os.fstat(int(descriptor)), there):
                 return True
