@@ -33,10 +33,23 @@ def test_a_run_that_fails_says_what_is_safe_and_what_to_type(project: Project, a
     assert (last["event"], last["level"], last["exit_code"]) == ("end", "error", 1)
 
 
-def test_a_wait_for_others_is_said(project: Project, api: Sandbox) -> None:
+def test_a_silence_of_the_api_is_said_once_with_its_cause_and_so_is_its_end(project: Project, api: Sandbox) -> None:
+    api.configure(faults={"1000001": ["status:503"] * 8})
+    result = project.load("1000001", "-q", "--log-format", "json", env={"SOURCES__INTERCOM__RETRY_SECONDS": "60"})
+    assert result.exit_code == 0
+    silent, back = (json.loads(line) for line in result.stderr.splitlines())
+    assert (silent["event"], silent["for"], silent["level"]) == ("wait", "api", "warning")
+    for part in (api.url, "no usable answer for", "HTTP 503", "s more"):
+        assert part in silent["message"]
+    assert (back["event"], back["for"]) == ("back", "api")
+    assert back["seconds"] > 5
+
+
+def test_a_wait_says_whether_the_budget_was_used_before_or_by_others(project: Project, api: Sandbox) -> None:
     api.configure(limit=10, foreign_at_start=10, window_seconds=1)
     result = project.load("1000001", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"})
-    assert "most of it by others" in result.stderr
+    assert "most of it before this load began" in result.stderr
+    assert "most of it by others" in result.stderr  # in the windows that it saw begin
 
 
 def test_each_run_ends_with_one_line_that_says_how_it_ended_and_its_counts(project: Project, api: Sandbox) -> None:

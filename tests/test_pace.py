@@ -151,7 +151,7 @@ def test_a_limit_that_changes_within_a_window_counts_from_then_on() -> None:
 
 def test_what_is_waited_for_is_said() -> None:
     pace = opened(remaining=0, limit=1000)
-    assert pace.reason == "the window's budget of 1,000 requests is used, most of it by others"
+    assert pace.reason == "the window's budget of 1,000 requests is used, most of it before this load began"
     pace = opened(remaining=1, limit=2)
     assert pace.take(1)
     answer(pace, 200, headers(0, limit=2), 1)

@@ -35,6 +35,9 @@ _SHORTEST_SIGN_SECONDS, _LONGEST_SIGN_SECONDS = 3.0, 30.0
 _FIRST_ANSWER_SECONDS = 5.0
 # So many answers of a firewall, and no other, say that it stands before the API.
 _BLOCKED_BEFORE_GIVING_UP = 20
+# So long without a usable answer is reported; twice as long the next time, so that a slow API does not fill the log.
+_SILENCE_REPORTED_SECONDS = 5.0
+_WATCH_EVERY_SECONDS = 1.0
 # A page that can't be had in this time is left alone: its calls can be had by id.
 _PAGE_SECONDS = 20.0
 
@@ -93,6 +96,8 @@ class Requester:
         self._last_usable_at = time.monotonic()
         self._silent_since: float | None = None  # when the first request was sent that nothing usable came after
         self._last_fault: Fault | None = None
+        self._report_silence_after = _SILENCE_REPORTED_SECONDS
+        self._reported_silence_since: float | None = None  # set while a silence that was reported lasts
         self._blocked: int | None = 0  # answers of a firewall; None once another came
         self._usable_id: str | None = None
         self._probing = asyncio.Lock()
@@ -173,10 +178,12 @@ class Requester:
         patience = max(self._settings.retry_seconds, min(self._settings.read_timeout_seconds, _FIRST_ANSWER_SECONDS))
         while True:
             since, now = self._silent_since, time.monotonic()
+            if since is not None and now - since >= self._report_silence_after:
+                self._report_silence(since, patience - (now - since))
             # nothing sent yet, or all answered: what is sent from now on has at least so long
             left = patience if since is None else since + patience - now
             if left > 0:
-                await asyncio.sleep(left)
+                await asyncio.sleep(min(left, _WATCH_EVERY_SECONDS))
             elif 0 < self._refusals_in_a_row < _REFUSALS_BEFORE_GIVING_UP:
                 await asyncio.sleep(_SIGN_OF_LIFE_PAUSE_SECONDS)
             elif since is not None and not await self._is_alive(since):
@@ -267,6 +274,9 @@ class Requester:
     def _saw_usable(self) -> None:
         self.faults_in_a_row = self._refusals_in_a_row = 0
         self._last_usable_at = time.monotonic()
+        if self._reported_silence_since is not None:
+            self._report_answers()
+        self._last_fault = None
         self._silent_since = self._last_usable_at if self._budget.in_flight else None
 
     def _saw_fault(self, fault: Fault, asked_at: float, sent_at: float) -> None:
@@ -283,6 +293,25 @@ class Requester:
         self._counts.retries += 1
         if logger.isEnabledFor(logging.DEBUG):
             _tell(fault, "retry", f"asked again in {seconds:.1f} s")
+
+    def _report_silence(self, since: float, left: float) -> None:
+        """Say once that nothing answers; a wait for the rate limit is reported as such."""
+        fault = self._last_fault
+        if self._reported_silence_since is not None or left <= 0 or (fault is not None and fault.rate_limited):
+            return
+        self._reported_silence_since = since
+        self._report_silence_after *= 2
+        why = "no answer to any request" if fault is None else _describe(fault)
+        fields = {"event": "wait", "for": "api", "seconds": round(left, 1)}
+        told = (self._settings.url, time.monotonic() - since, why, left)
+        logger.warning("%s: no usable answer for %.0f s (%s); trying for %.0f s more", *told, extra={"fields": fields})
+
+    def _report_answers(self) -> None:
+        assert self._reported_silence_since is not None
+        seconds = self._last_usable_at - self._reported_silence_since
+        self._reported_silence_since = None
+        fields = {"event": "back", "for": "api", "seconds": round(seconds, 1)}
+        logger.warning("%s answers again, after %.0f s", self._settings.url, seconds, extra={"fields": fields})
 
     def _nothing_usable(self) -> bool:
         return (
@@ -328,7 +357,7 @@ def _now() -> datetime:
 
 def _tell_wait(seconds: float, reason: str) -> None:
     # a window of our own that is spent is the ordinary pace, and no news
-    level = logging.INFO if "429" in reason or "others" in reason else logging.DEBUG
+    level = logging.INFO if "429" in reason or "most of it" in reason else logging.DEBUG
     fields = {"event": "wait", "for": "rate limit", "seconds": round(seconds, 1)}
     logger.log(level, "waiting %.0f s: %s", seconds, reason, extra={"fields": fields})
 

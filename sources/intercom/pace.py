@@ -138,7 +138,12 @@ class Pace:
         used = f"the window's budget of {window.limit:,} requests is used"
         if window.own >= window.own_limit < window.limit:
             return f"this load's share of the window ({window.own_limit:,} of {window.limit:,} requests) is used"
-        return f"{used}, most of it by others" if window.own < window.limit / 2 else used
+        if window.own >= window.limit / 2:
+            return used
+        before, others = window.limit - 1 - window.first_remaining, window.others() - self.in_flight
+        if max(before, others) <= window.own:
+            return used
+        return f"{used}, most of it {'by others' if others > before else 'before this load began'}"
 
     @property
     def target_rate(self) -> float | None:
