@@ -34,6 +34,8 @@ _MENDS = {
     "Permission denied": "whoever runs this needs the right to read and write there",
     "Read-only file system": "name a place that can be written",
     "No space left on device": "make room",
+    "in a read-only transaction": "the server is likely a standby now (after a failover): name the primary's host, or "
+    "see default_transaction_read_only",
     "database file with version number": "the database was written by another version of DuckDB: install that "
     "(pip install --upgrade duckdb), or name another file in DESTINATION__DUCKDB__CREDENTIALS",
     'FATAL: database "': "make it (CREATE DATABASE … ENCODING 'UTF8'), or name another database",

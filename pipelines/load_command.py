@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sources.intercom.concurrency import LARGEST
 from sources.intercom.errors import BadIds
 from sources.intercom.ids import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
@@ -51,6 +52,10 @@ def run(
     if request.ids_sql is not None:
         ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
     _tell(ids)
+    if request.workers is not None and request.workers > LARGEST:
+        logger.warning(
+            "--workers %d: at most %d requests are in flight at once; going on with that", request.workers, LARGEST
+        )
     if request.dry_run:
         return dry_run(request, ids, settings)
     load_into(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
+from pipelines.faults import explained
+from pipelines.outcome import DestinationFailed
 from sandbox import Sandbox
 
-from .conftest import Project
+from .conftest import Postgres, Project
 
 
 def test_each_retry_is_a_json_line_with_its_request_id(project: Project, api: Sandbox) -> None:
@@ -72,3 +76,14 @@ def test_quiet_says_nothing_of_success_and_when_where_and_how_many_of_failures(p
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d loaded 0 calls into ", line)
     for part in ("intercom_calls.duckdb", "dataset intercom", "1 failed", "exit code 3"):
         assert part in line
+
+
+def test_more_workers_than_are_used_are_said_to_be_too_many(project: Project, api: Sandbox) -> None:
+    (line,) = project.load("1000001", "--workers", "500", "-q").stderr.splitlines()
+    assert "--workers 500: at most 128 requests are in flight at once" in line
+
+
+def test_a_database_that_turned_read_only_is_said_to_be_a_standby(postgres: Postgres) -> None:
+    told = "read-only transaction; the server is likely a standby"
+    with pytest.raises(DestinationFailed, match=told), explained("postgres"):
+        postgres.query("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
