@@ -86,10 +86,8 @@ def test_a_package_that_waits_does_not_replace_what_another_load_wrote_since(
     assert project.load(*load[:4]).summary["requests"] <= 1
 
 
-@pytest.mark.parametrize("destination", ["duckdb", "filesystem"])
-def test_alone_a_load_looks_once(project: Project, api: Sandbox, destination: str) -> None:
-    project.env["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(project.folder / "bucket")
-    load = ("--ids", write_ids(project, FIRST, CALLS), "--destination", destination, "--chunk-size", "10")
+def test_alone_a_load_looks_once(project: Project, api: Sandbox) -> None:
+    load = ("--ids", write_ids(project, FIRST, CALLS), "--chunk-size", "10")
     done = project.load(*load)
     again = project.load(*load, "--refresh", "all")
     assert done.exit_code == again.exit_code == 0, done.stderr + again.stderr
