@@ -208,6 +208,12 @@ def older(project: Project, tmp_path: Path) -> _OlderProject:
         assert text.count(f'"{field}"') == 1
         text = re.sub(rf'(, |\n    )"{field}",?', "", text)
     calls.write_text(text)
+    descriptions = folder / "sources/intercom/descriptions.py"
+    text = descriptions.read_text()
+    for field in NEW_FIELDS:
+        text, removed = re.subn(rf'    "{field}": .*\n', "", text)
+        assert removed == 1
+    descriptions.write_text(text)
     return _OlderProject(project.folder, project.env, project.results, older=folder)
 
 

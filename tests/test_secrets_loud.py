@@ -101,8 +101,8 @@ FAILURES: dict[str, Case] = {
     },
     "an API that dies": (_api_faults((11, None, "reset")), {}, (), 1),
     "a token refused in the middle": (_api_faults((11, None, "status:401")), {}, ("--workers", "1"), 4),
-    "no DuckDB file": (_no_database, {}, (), 1),
-    "somebody else's table": (_foreign_table, {}, (), 1),
+    "no DuckDB file": (_no_database, {}, (), 2),
+    "somebody else's table": (_foreign_table, {}, (), 2),
     "no working folder": (_in_the_way, {}, (), 1),
     "no server": (_nothing, NO_DATABASE, ("--destination", "postgres"), 1),
     "no driver": (

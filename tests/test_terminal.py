@@ -27,7 +27,7 @@ def screen_of(project: Project, *arguments: str) -> list[str]:
     process = subprocess.Popen(
         project.command(*arguments),
         cwd=project.folder,
-        env=project.environment(TERM="xterm"),
+        env=project.environment(TERM="xterm", COLUMNS=str(COLUMNS), LINES=str(LINES)),  # pytest-xdist sets them
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
