@@ -180,7 +180,7 @@ def test_a_429_says_that_nothing_remains_whatever_its_headers_say() -> None:
     assert pace.take(1)
     answer(pace, 429, headers(40), 1)
     assert taken(pace, 2) == 0
-    assert pace.reason == "the window's budget of 100 requests is used, most of it by others"
+    assert pace.reason == "the window's budget of 100 requests is used, most of it before this load began"
     assert pace.wait_seconds(2) == pytest.approx(8.1)
 
 

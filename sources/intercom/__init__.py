@@ -16,8 +16,9 @@ from . import descriptions
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
 from .extract import Extraction, ItemFormat
 from .fetch import Strategy
-from .given_ids import BadIdsChoice, CallsResource, Ids
+from .given_ids import BadIdsChoice, Ids
 from .plan import Refresh
+from .resources import CallsResource, FetchedResource
 from .settings import SourceArguments, resolve_source_settings
 from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE, with_row_ids
 
@@ -91,6 +92,7 @@ def intercom(
     )
     call_errors = dlt.resource(
         extraction.of("call_errors"),
+        _impl_cls=FetchedResource,
         name="call_errors",
         primary_key="call_id",
         write_disposition=MERGE,

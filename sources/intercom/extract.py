@@ -150,7 +150,7 @@ class Extraction:
 class _Run:
     """One extraction: whichever table dlt asks for first pulls the next chunk for both.
 
-    With `parallelize()` the tables are asked for in threads of their own.
+    dlt may ask for the two tables in threads of their own.
     """
 
     def __init__(self, extraction: Extraction, source: DltSource | None, load_id: str | None) -> None:

@@ -98,18 +98,6 @@ class GivenIds:
         return listed
 
 
-class CallsResource(DltResource):
-    """The resource `calls`; what is piped into it are its ids: `other | source.calls`.
-
-    It is no transformer, whose data dlt would hand over page by page: a list of ids is planned and fetched as a whole.
-    """
-
-    def pipe_data_from(self, data_from: Any) -> Any:
-        """Called by dlt for `data_from | self`."""
-        self._pipe.gen.given.pipe(data_from)  # type: ignore[union-attr]
-        return self
-
-
 def _refuse_kind(ids: object, id_column: str | None) -> None:
     if isinstance(ids, DltSource):
         names = ", ".join(f"ids=source.{name}" for name in ids.resources)
