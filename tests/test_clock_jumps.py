@@ -43,7 +43,7 @@ class _JumpingProject(Project):
         return [sys.executable, "-c", _JUMPING, *arguments]
 
 
-@pytest.mark.parametrize("seconds", [3600, -3600], ids=["forward", "back"])
+@pytest.mark.parametrize("seconds", [3600, pytest.param(-3600, marks=pytest.mark.long)], ids=["forward", "back"])
 def test_a_clock_that_is_set_in_the_middle_of_a_load_changes_nothing_but_what_it_says(
     seconds: int, project: Project, api: Sandbox
 ) -> None:

@@ -43,7 +43,7 @@ UNNOTED = (
 )
 
 
-@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+@pytest.mark.parametrize("destination", ["duckdb", pytest.param("postgres", marks=pytest.mark.long)])
 def test_what_was_committed_and_not_noted_is_loaded_once(
     destination: str, tmp_path: Path, api: Sandbox, postgres_server: str
 ) -> None:
@@ -112,6 +112,7 @@ SPOILED = {
 }
 
 
+@pytest.mark.long
 def test_the_checker_finds_what_is_wrong(tmp_path: Path, api: Sandbox) -> None:
     loaded = Loaded(tmp_path, api)
     file = tmp_path / "intercom_calls.duckdb"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from sandbox import Sandbox
 
@@ -78,6 +79,7 @@ def told(result: Result) -> tuple[int, dict[str, Any], list[str]]:
     return result.exit_code, summary, re.findall("[a-z][a-z ]{6,}", result.stderr)
 
 
+@pytest.mark.long
 def test_a_forked_load_leaves_what_one_of_its_own_leaves(tmp_path: Path, project: Project, api: Sandbox) -> None:
     """Its tables, its working files, what it says; a list on standard input, calls that fail, settings in a file."""
     folders = [project.folder, tmp_path / "own" / project.folder.name]
@@ -107,6 +109,7 @@ def test_a_forked_load_leaves_what_one_of_its_own_leaves(tmp_path: Path, project
     assert ends[0][1] == 3
 
 
+@pytest.mark.long
 def test_other_commands_say_the_same(project: Project) -> None:
     for arguments in (["--version"], ["load", "--help"], ["load", "--nonsense"], ["status"], ["check"], []):
         fork, own = both([COMMAND, *arguments], project)
@@ -129,6 +132,7 @@ def test_no_run_knows_of_the_one_before(project: Project, api: Sandbox) -> None:
     assert json.loads(asked.stdout) == [plain, str(project.folder), 0o22, None]
 
 
+@pytest.mark.long
 def test_a_forked_run_ends_by_signals_and_codes_as_a_process_does(project: Project, api: Sandbox) -> None:
     scripts = [
         "raise SystemExit(7)",

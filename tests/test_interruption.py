@@ -164,7 +164,8 @@ def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) ->
         run.wait_until(lambda: "Could not set lock" in run.said())
         run.send(signal.SIGINT)
         run.send(signal.SIGTERM)
-        assert run.process.wait(timeout=30) in (-signal.SIGTERM, 130)
+        # by its own handler or by the system, whichever of the two comes first to the main thread
+        assert run.process.wait(timeout=30) in (-signal.SIGTERM, 143, 130)
 
 
 @pytest.mark.parametrize(

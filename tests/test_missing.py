@@ -32,7 +32,7 @@ def counts(summary: dict[str, Any]) -> dict[str, int]:
     return {name: summary[name] for name in names if summary[name]}
 
 
-@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+@pytest.mark.parametrize("destination", ["duckdb", pytest.param("postgres", marks=pytest.mark.long)])
 def test_a_loaded_call_that_answers_404_is_marked_deleted_until_it_answers_again(
     destination: str, project: Project, api: Sandbox, request: pytest.FixtureRequest
 ) -> None:

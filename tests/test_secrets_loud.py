@@ -126,6 +126,7 @@ def test_no_failure_however_loud_shows_the_token(project: Project, api: Sandbox,
     assert "Traceback" in result.stderr  # it is as loud as that
 
 
+@pytest.mark.long
 def test_neither_a_full_disk_nor_a_held_file_nor_another_load_nor_a_signal_does(project: Project, api: Sandbox) -> None:
     api.configure(latency_seconds=0.05)
     project.env |= {f"SOURCES__INTERCOM__{name}": value for name, value in SOON.items()}
