@@ -26,6 +26,7 @@ from .forked import COMMAND as COMMAND
 from .leaks import TOKEN, dump, holds_token, leaks
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
     """How many `-n auto` are: half as many again as cores, since the tests wait a third of their time."""
     return (os.cpu_count() or 1) * 3 // 2 or 1

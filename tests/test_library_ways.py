@@ -356,8 +356,6 @@ tables = {name: mine.default_schema.tables[name] for name in ("calls", "call_err
 mute = [f"{name}.{column}" for name, table in tables.items() for column, hints in table["columns"].items()
         if not hints.get("description")]
 told = [table["description"] for table in tables.values()]
-from pipelines import load
-assert load(mine, IDS[:4]).exit_code == 0
 quiet = list(Kept.said)
 source = intercom(ids=IDS[:3])
 source.calls.apply_hints(columns={"duration": {"data_type": "double"}})

@@ -205,11 +205,15 @@ print(json.dumps([raised, shown(refused_token), shown(empty), shown(skipped)]))
 
 def test_nothing_of_the_process_is_changed_and_a_signal_ends_it_in_order(own: Project, api: Sandbox) -> None:
     api.configure(missing_share=0, latency_seconds=0.2)
-    state, first, second = run(
+    state, first, second, warned = run(
         own,
         """
+import logging
+class Kept(logging.Handler):
+    said = []
+    def emit(self, record):
+        self.said.append(record.getMessage())
 def state():
-    import logging
     ours = [dlt.config.get(key) for key in ("load.truncate_staging_dataset", "restore_from_destination")]
     return [dict(os.environ), signal.getsignal(signal.SIGINT) is mine_too, signal.getsignal(signal.SIGTERM) is mine_too,
             len(logging.getLogger("intercom_calls").handlers), ours, mine.config.runtime.intercept_signals]
@@ -218,14 +222,17 @@ def mine_too(number, frame):
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, mine_too)
 mine = pipeline()
+logging.getLogger("dlt").addHandler(Kept(logging.WARNING))
 before = state()
 threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
 first = load(mine, IDS, workers=2, chunk_size=10)
 same = state() == before
 second = load(mine, IDS[:first.loaded + 10])
-print(json.dumps([same and before[-1] is True, shown(first), shown(second)]))
+print(json.dumps([same and before[-1] is True, shown(first), shown(second), Kept.said]))
 """,
+        RUNTIME__LOG_LEVEL="WARNING",
     )
+    assert warned == []  # of types that are so by intention
     assert state is True
     assert first["exit_code"] == 143
     assert 0 < first["loaded"] < 200
