@@ -122,7 +122,8 @@ class World:
         at = _START + 60 * number
         ended = call.ended_since is not None and version >= call.ended_since
         began_open = call.ended_since != 1
-        created_at = at if not began_open else (self._opened_at + number if number % 2 else None)
+        # a call that goes on tells by one time or another that it began lately: else it would count as settled
+        opened_at = self._opened_at + number if began_open else at
         return {
             "id": name,
             "type": "call",
@@ -138,10 +139,10 @@ class World:
             "phone": None if number % 7 == 5 else "+12025550142",
             "fin_recording_url": "=1+1" if number % 5 == 2 else None,
             "fin_transcription_url": None,
-            "initiated_at": at,
+            "initiated_at": at if number % 2 else opened_at,
             "answered_at": at + 5 if number % 3 == 1 else None,
             "ended_at": at + 600 if ended else None,
-            "created_at": created_at,
+            "created_at": opened_at if number % 2 or not began_open else None,
             "updated_at": None if number % 6 == 3 and version == 1 else at + 700 + version,
             "duration": 60 + version if number % 2 else None,
             "talk_time": 59 if number % 2 else None,
@@ -151,11 +152,12 @@ class World:
 
     def _body(self, name: str, call: Call) -> dict[str, Any]:
         body = self._facts(name, call, call.version)
+        initiated_at = datetime.fromtimestamp(body["initiated_at"], UTC)
         for position, field in enumerate(TIMES):
             if body[field] is not None:
                 body[field] = _written(body[field], call.number + call.version + position)
         if _fraction(call, call.version):
-            body["initiated_at"] = f"{datetime.fromtimestamp(_START + 60 * call.number, UTC):%Y-%m-%dT%H:%M:%S}.250Z"
+            body["initiated_at"] = f"{initiated_at:%Y-%m-%dT%H:%M:%S}.250Z"
         if call.number % 2:
             body["admin_id"] = int(body["admin_id"])
             body["duration"] = str(body["duration"])
