@@ -1,11 +1,12 @@
 # Included by the Makefile: the tests in other environments than .venv, each in a venv of its own below .venv.
 
-# What depends on the packages and on Python: ids, rows, requests, loads, signals, the command. Left out are our own
-# arithmetic, faults of the machine (disk, server, clock, terminal), the stand-in's own tests, and what is about this
-# repository: those say the same everywhere.
+# What depends on the packages and on Python: ids, rows, requests, loads, the source, the command. Left out are our own
+# arithmetic and decisions (budget, guards, refresh), faults of the machine (disk, server, clock, terminal, signals), the
+# stand-in's own tests, and what is about this repository: those say the same everywhere.
 ELSEWHERE := $(addprefix --ignore-glob=tests/,test_benchmarks* test_budget* test_calls_properties* test_clock_* \
-  test_crash* test_docs* test_faults_destination* test_faults_files* test_kill* test_pace* test_sandbox* test_secrets* \
-  test_sweep_* test_terminal* test_two_at_once*)
+  test_concurrency* test_crash* test_docs* test_dropped_* test_faults_* test_file_size* test_forked* test_guards* \
+  test_interruption* test_kill* test_missing* test_overtaken* test_pace* test_refresh* test_reliability* test_sandbox* \
+  test_secrets* test_setup* test_silent_* test_sweep_* test_terminal* test_two_at_once* test_workspace*)
 
 # $(call python,3.12) prints where that Python is: on PATH (all that pyenv has included), or among uv's. Downloads none.
 python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) python$(1) -c 'import sys; print(sys.executable)' \

@@ -226,7 +226,9 @@ def test_of_a_new_file_only_our_own_tables_may_be_absent(query: str, found: int 
     if isinstance(found, int):
         assert (result.exit_code, result.summary["to_fetch"]) == (0, found), result.stderr
     else:
-        assert (result.exit_code, found in result.summary["error"]) == (2, True), result.summary["error"]
+        error = result.summary["error"]
+        # DuckDB 1.4 names the table without its schema, and the one that is meant
+        assert (result.exit_code, found in error or 'mean "intercom.calls"' in error) == (2, True), error
     assert not (project.folder / "intercom_calls.duckdb").exists()
 
 

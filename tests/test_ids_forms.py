@@ -136,7 +136,11 @@ def test_every_form_gives_the_same_ids(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_parquet_gives_the_same_ids(kind: pa.DataType, compression: Literal["none", "zstd"], tmp_path: Path) -> None:
     column = pa.array(IDS).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array(IDS).cast(kind)
-    pq.write_table(pa.table({"x": [1.5] * 6, "call_id": column}), tmp_path / "calls.parquet", compression=compression)
+    table = pa.table({"x": [1.5] * 6, "call_id": column})
+    try:
+        pq.write_table(table, tmp_path / "calls.parquet", compression=compression)
+    except pa.ArrowNotImplementedError:
+        pytest.skip(f"this pyarrow writes no Parquet of {kind}")
     assert read_ids([], [str(tmp_path / "calls.parquet")]).ids.to_pylist() == IDS
 
 
