@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import threading
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import dlt
@@ -79,11 +78,9 @@ def dataset_of_run(pipeline: dlt.Pipeline) -> str | None:
     """The dataset that was given to the `pipeline.run(…, dataset_name=…)` which is going on, if any was.
 
     While it extracts, dlt has put the dataset of the run before back in its place, and takes up the new one only to
-    load; nothing but the call itself tells of it. Rows of `parallelize()` are asked for in dlt's pool of threads, which
-    are named after the one that runs the pipeline.
+    load; nothing but the call itself tells of it.
     """
-    pool = re.match(r"dlt-pool-(\d+)-", threading.current_thread().name)
-    frame = sys._current_frames().get(int(pool[1]) if pool else threading.get_ident())
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
         if frame.f_code.co_name == "run" and "dataset_name" in names and frame.f_locals.get("self") is pipeline:
