@@ -27,6 +27,7 @@ from .missing_tables import restore_tables
 from .outcome import AnotherLoad, DestinationFailed, UsageError
 from .postgres import SilenceWatch, limit_waits
 from .preflight import require_dataset_name, require_file, require_loadable, require_sql
+from .private_parts import prepared_packages
 from .rights import require_usable
 from .waiting_packages import WaitingPackages
 
@@ -256,7 +257,7 @@ class Target:
             with former._file_open():
                 former._waiting.finish()
             shutil.rmtree(folder)
-        elif any(folder.glob("load/normalized/*/")):
+        elif any(prepared_packages(folder).glob("*/")):
             logger.warning(
                 "%s holds calls that a load of an earlier version was interrupted with; they may have been meant for "
                 "another database there, so it is left alone. Remove that folder: the calls are fetched again",

@@ -62,8 +62,7 @@ def _expected_schema(pipeline: dlt.Pipeline, schema_name: str, resources: Iterab
             schema.update_table(state)
     for resource in resources:
         schema.update_table(normalize_table_identifiers(resource.compute_table_schema(), schema.naming))
-    schema._bump_version()  # dlt refuses to store a schema that was changed since
-    return schema
+    return dlt.Schema.from_stored_schema(schema.to_dict())  # with its new hash: dlt refuses to store a changed schema
 
 
 def _restore(client: SqlJobClientBase, tables: Sequence[str]) -> None:

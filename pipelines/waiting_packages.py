@@ -9,11 +9,11 @@ from pathlib import Path
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
-from dlt.common.storages.load_package import PackageStorage
 from sqlglot import exp
 
 from .faults import innermost, is_lasting
 from .outcome import DestinationFailed
+from .private_parts import has_rows_for, loaded_packages, prepared_packages, rewind, unprepared_packages
 from .runs import RUNS_TABLE
 
 logger = logging.getLogger("intercom_calls")
@@ -52,7 +52,9 @@ class WaitingPackages:
             return False
         try:
             for load_id in self._ours():
-                self._rewind(load_id)
+                # from the beginning, which `delete-insert` allows: what it had put into staging may be gone, with a
+                # file that was deleted or restored, tables that were dropped, or through another load
+                rewind(self._folder(load_id))
             # what `pipeline.run()` does with them, but for asking the destination for a newer state: where it finds
             # one, or no dataset, dlt throws away what waits
             pipeline.activate()
@@ -77,7 +79,7 @@ class WaitingPackages:
     def forget_loaded(self, load_ids: Sequence[str]) -> None:
         """Keep the working folder from growing: what is loaded is of no use there."""
         for load_id in load_ids:
-            shutil.rmtree(Path(self._pipeline.working_dir, "load/loaded", load_id), ignore_errors=True)
+            shutil.rmtree(loaded_packages(self._pipeline.working_dir) / load_id, ignore_errors=True)
 
     def _cant_be_finished(self) -> str:
         what = f"what an interrupted load left in {self._pipeline.working_dir} can't be finished"
@@ -92,19 +94,13 @@ class WaitingPackages:
         dlt stumbles over it: a first package without the pipeline's schema is passed over for ever, and with it all
         that comes later; one that was prepared but not yet taken from `extracted` is prepared twice and fails.
         """
-        working_folder = Path(self._pipeline.working_dir)
-        for folder in (
-            working_folder / "normalize",
-            working_folder / "normalize/extracted",
-            working_folder / "load/new",
-        ):
-            for left in folder.glob("*/"):
-                if left.name != "extracted" and left.is_dir() and self._is_ours(left):
-                    shutil.rmtree(left)
+        for left in unprepared_packages(self._pipeline.working_dir):
+            if self._is_ours(left):
+                shutil.rmtree(left)
 
     def _is_ours(self, package: Path) -> bool:
         """Whether a load made this package: all of them in our own working folder, else those with a run's row."""
-        return not self._is_callers or any(package.glob(f"*_jobs/{RUNS_TABLE}.*"))
+        return not self._is_callers or has_rows_for(package, RUNS_TABLE)
 
     def _ours(self) -> list[str]:
         waiting = self._pipeline.list_normalized_load_packages()
@@ -144,25 +140,6 @@ class WaitingPackages:
         except (DestinationUndefinedEntity, SqlClientNotAvailable):
             return []
 
-    def _rewind(self, load_id: str) -> None:
-        """Let a package that was begun be loaded from its beginning, which `delete-insert` allows.
-
-        What it had put into staging need not be there any more: the file was deleted or an older one restored, tables
-        were dropped, another load used them.
-        """
-        folder = self._folder(load_id)
-        new = folder / PackageStorage.NEW_JOBS_FOLDER
-        for state in ("started_jobs", "completed_jobs", "failed_jobs"):
-            for file in (folder / state).iterdir():
-                if not file.name.endswith((".sql", ".exception")):
-                    file.rename(new / file.name)
-        # dlt makes the merge anew from the data
-        for left in (*folder.glob("*_jobs/*.sql"), *folder.glob(f"{PackageStorage.PENDING_TRANSITIONS_FOLDER}/*")):
-            left.unlink()
-        applied = folder / PackageStorage.APPLIED_SCHEMA_UPDATES_FILE_NAME
-        if applied.exists():
-            applied.rename(folder / PackageStorage.SCHEMA_UPDATES_FILE_NAME)
-
     def _set_aside(self, load_id: str, why: str) -> None:
         place = Path(self._pipeline.pipelines_dir).parent / "set_aside" / self._pipeline.pipeline_name
         place.mkdir(parents=True, exist_ok=True)
@@ -177,4 +154,4 @@ class WaitingPackages:
         )
 
     def _folder(self, load_id: str) -> Path:
-        return Path(self._pipeline.working_dir, "load/normalized", load_id)
+        return prepared_packages(self._pipeline.working_dir) / load_id

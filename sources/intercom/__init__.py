@@ -18,7 +18,7 @@ from .extract import Extraction, ItemFormat
 from .fetch import Strategy
 from .given_ids import BadIdsChoice, Ids
 from .plan import Refresh
-from .resources import CallsResource, FetchedResource
+from .resources import ErrorsResource, calls_type
 from .settings import SourceArguments, resolve_source_settings
 from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE, with_row_ids
 
@@ -83,7 +83,7 @@ def intercom(
     newest: TTableSchemaColumns = {**CALLS_COLUMNS, "updated_at": {**CALLS_COLUMNS["updated_at"], "dedup_sort": "desc"}}
     calls = dlt.resource(
         extraction.of("calls"),
-        _impl_cls=CallsResource,
+        _impl_cls=calls_type(extraction.given.pipe),
         name="calls",
         primary_key="id",
         write_disposition=MERGE,
@@ -92,7 +92,7 @@ def intercom(
     )
     call_errors = dlt.resource(
         extraction.of("call_errors"),
-        _impl_cls=FetchedResource,
+        _impl_cls=ErrorsResource,
         name="call_errors",
         primary_key="call_id",
         write_disposition=MERGE,

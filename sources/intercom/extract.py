@@ -10,8 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.pipeline import PipelineContext
+from dlt.common.pipeline import current_pipeline
 from dlt.extract.exceptions import CurrentSourceNotAvailable
 from dlt.extract.source import DltSource
 
@@ -20,8 +19,9 @@ from .fetch import Fetch, Strategy
 from .given_ids import BadIdsChoice, GivenIds, Ids
 from .hint_warnings import drop_expected
 from .plan import Plan, Refresh
+from .private_parts import dataset_of_run
 from .reconcile import reconcile
-from .run_target import Target, dataset_of_run, may_be_empty, table_of
+from .run_target import Target, may_be_empty, table_of
 from .settings import Settings
 from .tables import Item, calls_item, current_load_id, errors_batch, with_load_id
 
@@ -90,8 +90,6 @@ class Extraction:
                 run.leave(table)
 
         rows.__name__ = rows.__qualname__ = table
-        rows.table = table  # type: ignore[attr-defined]
-        rows.given = self.given  # type: ignore[attr-defined]
         return rows
 
     def _join(self, table: str) -> _Run:
@@ -114,7 +112,7 @@ class Extraction:
         target = Target.of(source, self._item_format)
         target.refuse_loss(self._refresh)
         plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
-        if Container()[PipelineContext].is_active():  # iterated without a pipeline, nothing is known to be loaded
+        if current_pipeline() is not None:  # iterated without a pipeline, nothing is known to be loaded
             pipeline = dlt.current.pipeline()
             schema = source.schema if source else None
             dataset = dataset_of_run(pipeline)

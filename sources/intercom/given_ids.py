@@ -15,6 +15,7 @@ from dlt.extract.exceptions import CurrentSourceNotAvailable
 from .errors import BadIds, ConfigurationError
 from .idlists.objects import refuse_kind
 from .ids import IdList, read_given
+from .private_parts import reads_once
 
 
 class ArrowStream(Protocol):
@@ -122,8 +123,5 @@ def _items(resource: DltResource) -> Iterator[Any]:
 def _reads_once(ids: object) -> bool:
     """Whether a second reading would find nothing left."""
     if isinstance(ids, DltResource):
-        pipe = ids._pipe
-        while pipe.parent is not None:
-            pipe = pipe.parent
-        return isinstance(pipe.gen, Iterator)
+        return reads_once(ids)
     return isinstance(ids, (Iterator, pa.RecordBatchReader))

@@ -23,6 +23,7 @@ from sqlglot import exp
 
 from .answers import IS_MISSING_SQL
 from .errors import ConfigurationError
+from .private_parts import named_as_in_run
 
 Refresh = Literal["open", "new", "all"]
 
@@ -252,16 +253,12 @@ class _Asked:
 
 
 def _sql_client(pipeline: dlt.Pipeline, schema: dlt.Schema | None, dataset: str | None) -> SqlClientBase[Any]:
-    before = pipeline.dataset_name
-    pipeline._set_dataset_name(dataset)  # as dlt itself will do when it loads
-    try:
+    with named_as_in_run(pipeline, dataset):
         if schema is None:
             return pipeline.sql_client()
         if schema.name in pipeline.schemas:
             return pipeline.sql_client(schema.name)
         return pipeline.dataset(schema).sql_client  # of a pipeline that has loaded nothing yet from here
-    finally:
-        pipeline.dataset_name = before
 
 
 _KNOWN_TABLES = """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 from dlt.extract import DltResource
 
 
 class FetchedResource(DltResource):
-    """A resource whose rows are fetched in the background."""
+    """A resource whose rows are fetched in the background; `table` is which of the source's, whatever it is called."""
+
+    table: ClassVar[str]
 
     def parallelize(self) -> Self:
         """Change nothing: the rows are fetched in the background as it is, beside all other resources.
@@ -19,13 +22,25 @@ class FetchedResource(DltResource):
         return self
 
 
-class CallsResource(FetchedResource):
-    """The resource `calls`; what is piped into it are its ids: `other | source.calls`.
+class ErrorsResource(FetchedResource):
+    """The resource `call_errors`."""
+
+    table = "call_errors"
+
+
+def calls_type(take_ids: Callable[[DltResource], None]) -> type[FetchedResource]:
+    """The type of the resource `calls`: what is piped into it are its ids: `other | source.calls`.
 
     It is no transformer, whose data dlt would hand over page by page: a list of ids is planned and fetched as a whole.
+    A type, since dlt clones a resource by it.
     """
 
-    def pipe_data_from(self, data_from: Any) -> Any:
-        """Called by dlt for `data_from | self`."""
-        self._pipe.gen.given.pipe(data_from)  # type: ignore[union-attr]
-        return self
+    class CallsResource(FetchedResource):
+        table = "calls"
+
+        def pipe_data_from(self, data_from: Any) -> Any:
+            """Called by dlt for `data_from | self`."""
+            take_ids(data_from)
+            return self
+
+    return CallsResource

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import dlt
@@ -14,6 +12,8 @@ from dlt.extract.source import DltSource
 
 from .errors import ConfigurationError
 from .plan import Refresh
+from .private_parts import hint
+from .resources import FetchedResource
 
 
 @dataclass(frozen=True)
@@ -74,41 +74,22 @@ class Target:
             )
 
 
-def dataset_of_run(pipeline: dlt.Pipeline) -> str | None:
-    """The dataset that was given to the `pipeline.run(…, dataset_name=…)` which is going on, if any was.
-
-    While it extracts, dlt has put the dataset of the run before back in its place, and takes up the new one only to
-    load; nothing but the call itself tells of it.
-    """
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
-        if frame.f_code.co_name == "run" and "dataset_name" in names and frame.f_locals.get("self") is pipeline:
-            name: str | None = frame.f_locals["dataset_name"]
-            return name
-        frame = frame.f_back
-    return None
-
-
 def may_be_empty(source: DltSource | None, table: str) -> bool:
     """Whether dlt can load a table without rows: of jsonl it makes an empty file, which DuckDB can't read."""
     resources = source.resources.values() if source else ()
-    return not any(
-        table_of(resource) == table and (resource._hints or {}).get("file_format") == "jsonl" for resource in resources
-    )
+    return not any(table_of(resource) == table and hint(resource, "file_format") == "jsonl" for resource in resources)
 
 
 def table_of(resource: DltResource) -> str | None:
     """Which of the source's tables a resource is for, whatever it is called; None for a resource of others."""
-    table: str | None = getattr(resource._pipe.gen, "table", None)
-    return table
+    return resource.table if isinstance(resource, FetchedResource) else None
 
 
 def _loss(resource: DltResource) -> str | None:
     disposition = _disposition(resource)
     if disposition.get("disposition") == "replace":
         return f'write_disposition="replace" empties the table of {resource.name}'
-    if disposition.get("strategy") == "scd2" and not (resource._hints or {}).get("merge_key"):
+    if disposition.get("strategy") == "scd2" and not hint(resource, "merge_key"):
         return f"scd2 without a merge_key retires the rows of {resource.name} that a run does not write"
     return None
 

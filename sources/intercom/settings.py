@@ -9,17 +9,16 @@ from urllib.parse import urlsplit
 
 import dlt
 from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import (
     ConfigurationException,
     ConfigValueCannotBeCoercedException,
     ValueNotSecretException,
 )
 from dlt.common.configuration.specs import BaseConfiguration
-from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.typing import TSecretStrValue
 
 from .errors import ConfigurationError
+from .private_parts import source_section
 
 # Intercom's "REST API", regional endpoints
 REGIONS = {
@@ -115,7 +114,7 @@ def resolve_source_settings(**given: str | None) -> Settings:
     Raises:
         ConfigurationError: as `resolve_settings`.
     """
-    _, section, name = Container()[ConfigSectionContext].sections
+    section, name = source_section()
     for place in dict.fromkeys((f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}")):
         _refuse_not_built(place)
     settings = _resolve((), given)
@@ -148,7 +147,7 @@ def _refuse_mixed_sections(settings: Settings) -> None:
 
     A source named alone, `clone(name="intercom_eu")`, inherits from `[sources.intercom]`.
     """
-    _, section, name = Container()[ConfigSectionContext].sections
+    section, name = source_section()
     if section == name:
         return
     found: dict[str, str] = {}
