@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 
 import click
 
-from . import project
-from .help import GroupedCommand, age, option
-from .interruption import stoppable
-from .logs import report_end, set_up
+from .cli import project
+from .cli.help import GroupedCommand, age, option
+from .cli.logs import report_end, set_up
+from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
 from .outcome import ExitCode, Interrupted, Summary, exit_code_of, printable
-from .request import LoadRequest
-from .standard_streams import fill_closed_descriptors, print_error, print_result
+from .run.interruption import stoppable
+from .run.request import LoadRequest
 
 logger = logging.getLogger("intercom_calls")
 
@@ -113,7 +113,7 @@ def load(**options: Any) -> None:
         with stoppable(end_process):
             folder = project.enter(options["project"], verbose=options["verbose"] > 1)
             with _imports():
-                from .load_command import run
+                from .commands.load import run
 
             output = run(LoadRequest(**options), folder, summary, end_process)
     except (Exception, Interrupted) as error:
@@ -144,7 +144,7 @@ def check(destination: str, dataset: str, project: str | None) -> None:
     with _one_line_errors():
         with _imports():
             _enter(project)
-            from .check import run
+            from .commands.check import run
 
         sys.exit(run(destination, dataset))
 
@@ -162,7 +162,7 @@ def status(destination: str, dataset: str, project: str | None, max_age: timedel
     with _one_line_errors():
         with _imports():
             _enter(project)
-            from .status import run
+            from .commands.status import run
 
         sys.exit(run(destination, dataset, as_json=as_json, max_age=max_age))
 
@@ -180,7 +180,7 @@ def demo(**options: Any) -> None:
     set_up(0)
     with _one_line_errors():
         with _imports():
-            from .demo import run
+            from .commands.demo import run
 
         sys.exit(run(Path(options["project"]).expanduser().resolve(), options["progress"]))
 

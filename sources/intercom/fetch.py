@@ -21,14 +21,14 @@ from typing import Literal, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .answers import CallError
-from .api import CALLS_A_PAGE, CallsApi
-from .asking import Counts, Requester
-from .budget import RateBudget
-from .calls import CallRow, to_batch
-from .concurrency import Concurrency
+from .api.answers import CallError
+from .api.budget import RateBudget
+from .api.client import CALLS_A_PAGE, CallsApi
+from .api.concurrency import Concurrency
+from .api.requester import Counts, Requester
+from .pages.sweep_requests import Sweeper
+from .rows.calls import CallRow, to_batch
 from .settings import Settings
-from .sweeper import Sweeper
 
 __all__ = ["CHUNK_SECONDS", "LARGEST_CHUNK", "SWEEP_FROM", "Chunk", "Counts", "Fetch", "Strategy", "will_sweep"]
 

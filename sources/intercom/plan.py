@@ -21,7 +21,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.exceptions import PipelineConfigMissing
 from sqlglot import exp
 
-from .answers import IS_MISSING_SQL
+from .api.answers import IS_MISSING_SQL
 from .errors import ConfigurationError
 from .private_parts import named_as_in_run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .answers import CallError
+from .api.answers import CallError
 from .fetch import Chunk
 from .plan import Known, Plan
 from .tables import ErrorRow

@@ -19,8 +19,8 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from . import descriptions
-from .answers import is_missing
-from .calls import SCHEMA as CALLS
+from .api.answers import is_missing
+from .rows.calls import SCHEMA as CALLS
 
 LOAD_ID = "_dlt_load_id"
 

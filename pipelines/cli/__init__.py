@@ -1,0 +1,1 @@
+"""The terminal: help, log lines, progress. Knows no API and no destination."""

@@ -1,0 +1,62 @@
+"""`load --dry-run`: what a load would do, asked of the destination without a lock and without making anything."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from sources.intercom.fetch import will_sweep
+from sources.intercom.ids.read import IdList
+from sources.intercom.plan import Plan
+from sources.intercom.settings import Settings
+
+from ..destinations.dataset import Dataset
+from ..outcome import counted
+from ..run.request import LoadRequest
+
+logger = logging.getLogger("intercom_calls")
+
+# Intercom's limit for a private app
+REQUESTS_A_MINUTE = 10_000
+
+
+def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, Any]:
+    """Log the plan, and return what `--json` prints of it. Requests nothing of the API.
+
+    The destination is looked at from outside, as `status` does: a load may be at work there, and dlt would empty its
+    half-made working folder.
+
+    Raises:
+        DestinationFailed, UsageError
+    """
+    plan = Plan(ids.ids, request.refresh, settings.settle_hours)
+    dataset = Dataset(request.destination, request.dataset, settings.lock_wait_seconds)
+    if not dataset.is_new:
+        dataset.ask(plan.ask_client)
+    to_fetch = plan.to_fetch if request.limit is None else min(plan.to_fetch, request.limit)
+    minutes = to_fetch / (REQUESTS_A_MINUTE * request.share)
+    sweep = will_sweep(request.strategy, to_fetch)
+    logger.info(
+        "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
+        counted(plan.requested, "id"),
+        f"{plan.already_loaded:,}",
+        f"{plan.missing:,}",
+        f"{to_fetch:,}",
+        counted(to_fetch, "request"),
+        f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
+        "; pages of calls are tried first" if sweep else "",
+    )
+    return {
+        "requested": plan.requested,
+        "duplicates": ids.duplicates,
+        "blank": ids.blank,
+        "skipped": ids.skipped,
+        "already_loaded": plan.already_loaded,
+        "to_fetch": to_fetch,
+        "requests": to_fetch,
+        "minutes": round(to_fetch / REQUESTS_A_MINUTE, 4),
+        "sweep": sweep,
+        "destination": request.destination,
+        "dataset": request.dataset,
+    }

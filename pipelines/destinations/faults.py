@@ -1,0 +1,164 @@
+"""A destination's faults: what may pass and is tried again, what is said of the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from dlt.common.configuration.exceptions import (
+    ConfigFieldMissingException,
+    ConfigurationException,
+    ValueNotSecretException,
+)
+from dlt.common.destination.exceptions import DestinationTransientException, UnknownDestinationModule
+from dlt.common.exceptions import MissingDependencyException
+from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.load.exceptions import LoadClientJobRetry
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+
+from sources.intercom.errors import IntercomError
+from sources.intercom.settings import misplaced
+
+from ..outcome import DestinationFailed, RunStopped, UsageError
+from .completed_loads import Overtaken
+from .locks import Taken
+
+logger = logging.getLogger("intercom_calls")
+
+# Another program's lock on a DuckDB file, in DuckDB's words.
+_FILE_IS_LOCKED = "Could not set lock on file"
+# What to do about a fault, by its words (DuckDB's, or the system's).
+_MENDS = {
+    "Permission denied": "whoever runs this needs the right to read and write there",
+    "Read-only file system": "name a place that can be written",
+    "No space left on device": "make room",
+    "in a read-only transaction": "the server is likely a standby now (after a failover): name the primary's host, or "
+    "see default_transaction_read_only",
+    "database file with version number": "the database was written by another version of DuckDB: install that "
+    "(pip install --upgrade duckdb), or name another file in DESTINATION__DUCKDB__CREDENTIALS",
+    'FATAL: database "': "make it (CREATE DATABASE … ENCODING 'UTF8'), or name another database",
+    "User does not have CONNECT": "have an administrator run: GRANT CONNECT ON DATABASE … TO …",
+}
+# What a destination says that can be reached and, as it is, can't be loaded into.
+_UNUSABLE = (
+    "database file with version number",
+    "not a valid DuckDB database file",
+    'FATAL: database "',
+    "User does not have CONNECT",
+    "permission denied for ",
+)
+
+T = TypeVar("T")
+
+
+def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
+    """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
+
+    def tell_once(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and state.attempt_number == 1:
+            fields = {"event": "wait", "for": "destination"}
+            logger.warning("%s; trying again for up to %g s", innermost(error), seconds, extra={"fields": fields})
+
+    return Retrying(
+        retry=retry_if_exception(when),
+        wait=wait_random_exponential(multiplier=0.1, max=5),
+        stop=stop_before_delay(seconds),
+        before_sleep=tell_once,
+        reraise=True,
+    )(action)
+
+
+def is_locked_file(error: BaseException) -> bool:
+    """Whether another program holds the DuckDB file."""
+    return any(_FILE_IS_LOCKED in str(cause) for cause in _causes(error))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the destination may be back in a while; a right that lacks is not waited for."""
+    if any("permission denied" in str(cause).lower() for cause in _causes(error)):
+        return False
+    # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
+    return any(
+        isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
+        for cause in _causes(error)
+    )
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether the same package fails again whenever it is tried.
+
+    A missing right can be given, a full disk emptied, a connection is cut by chance. dlt takes most of what a database
+    says for transient, and gives up after some attempts.
+    """
+    causes = [*_causes(error)]
+    if any("permission denied" in str(cause).lower() for cause in causes):
+        return False
+    for cause in causes:
+        outside = isinstance(cause, (OSError, MemoryError, KeyboardInterrupt, DestinationConnectionError))
+        by_chance = any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
+        if (outside and not isinstance(cause, FileNotFoundError)) or by_chance:
+            return False
+    return any(isinstance(cause, LoadClientJobRetry) for cause in causes) or not may_pass(error)
+
+
+@contextmanager
+def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
+    """Turn dlt's exceptions into one line each: what is wrong, where, the fix.
+
+    Args:
+        destination: its name.
+        before_load: whether nothing has been requested yet, so that a destination that can't be used is a usage error.
+    """
+    try:
+        yield
+    except UnknownDestinationModule:
+        raise UsageError(
+            f"--destination {destination} is no destination of dlt; try duckdb, postgres, snowflake, bigquery, "
+            "clickhouse, redshift or databricks"
+        ) from None
+    except MissingDependencyException as error:
+        raise UsageError(
+            f"--destination {destination} needs a driver that is not installed ({', '.join(error.dependencies)}); "
+            f"pip install 'dlt[{destination}]'"
+        ) from None
+    except ModuleNotFoundError as error:  # of SQL Server dlt looks for the driver by itself
+        raise UsageError(f"--destination {destination} needs {error.name}, which is not installed") from None
+    except ConfigFieldMissingException as error:
+        variable = f"DESTINATION__{destination}__{error.fields[0]}".upper()
+        raise UsageError(
+            f"--destination {destination} is not configured: {', '.join(error.fields)} missing; set "
+            f"[destination.{destination}] in .dlt/secrets.toml, or {variable}"
+        ) from None
+    except ValueNotSecretException as error:
+        raise UsageError(misplaced(error)) from None
+    except ConfigurationException as error:
+        raise UsageError(f"--destination {destination} is not configured right: {one_line(error)}") from None
+    except (RunStopped, Taken, Overtaken, IntercomError):
+        raise
+    except Exception as error:
+        told = innermost(error)
+        mends = [mend for words, mend in _MENDS.items() if words in told]
+        is_usage = before_load and any(words in told for words in _UNUSABLE)
+        kind = UsageError if is_usage else DestinationFailed
+        raise kind("; ".join((f"{destination}: {told}", *mends))) from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+def innermost(error: BaseException) -> str:
+    """What went wrong in the first place, in one line."""
+    *_, cause = _causes(error)
+    return one_line(cause)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text without line breaks, cut where it is very long."""
+    return " ".join(str(error).split())[:600] or type(error).__name__

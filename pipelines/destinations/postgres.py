@@ -1,0 +1,158 @@
+"""A PostgreSQL server: what it must be able to hold, and how long one that has gone silent is waited for."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from dlt.common.configuration.specs import ConnectionStringCredentials
+from dlt.common.destination import Destination
+
+from ..outcome import DestinationFailed, UsageError
+
+logger = logging.getLogger("intercom_calls")
+
+# libpq's own parameters, which a pooler does not see: https://www.postgresql.org/docs/current/libpq-connect.html
+_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",  # milliseconds
+}
+# A server that accepts no connection for so long is silent; what waits for it is ended.
+SILENT_SECONDS = 60.0
+_PROBE_EVERY_SECONDS = 30.0
+_PROBE_SECONDS = 10
+# After a signal nobody waits as long.
+_HURRIED_PROBE_SECONDS = 3
+_HURRIED_PROBES = 2
+
+
+def limit_waits(factory: Destination[Any, Any]) -> None:
+    """Let connections of this destination notice a server that vanished, in about a minute.
+
+    What the user's URL says stays as it is.
+    """
+    credentials = factory.configuration(factory.spec(), accept_partial=True).credentials
+    if credentials is None or not credentials.is_resolved():
+        return  # said where the whole configuration is resolved
+    credentials.query = {**_LIMITS, **(credentials.query or {})}
+    credentials.connect_timeout = int(credentials.query["connect_timeout"])
+    factory.config_params["credentials"] = credentials
+
+
+def require_utf8(connection: Any, location: str) -> None:
+    """See that the database, and the way there, can hold every text.
+
+    Args:
+        connection: psycopg2's.
+        location: where it leads to, for the message.
+
+    Raises:
+        UsageError: they can't.
+    """
+    encoding = connection.get_parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise UsageError(
+            f"{location} is encoded in {encoding}, which can't hold every text of a call; name a database that was "
+            "made with ENCODING 'UTF8'"
+        )
+    encoding = connection.get_parameter_status("client_encoding")
+    if encoding != "UTF8":
+        raise UsageError(
+            f"{location} is reached with client_encoding = {encoding}, which can't hold every text of a call; "
+            "remove client_encoding from the URL, PGCLIENTENCODING, or the role's settings"
+        )
+
+
+class SilenceWatch:
+    """Ends the waiting for a server that has gone silent: a VPN that is down, a host that froze.
+
+    psycopg2 waits in C, where no signal reaches Python and where the end of a connection is all that ends the wait. A
+    thread asks the server for a connection now and then. While it gets one, a statement may take as long as it takes.
+    Where it gets none for `SILENT_SECONDS`, or for a few seconds once a signal has come, the sockets of the
+    connections that wait are shut down, and the load goes on as after any cut connection.
+
+    Args:
+        credentials: of the server and database.
+        hurried: whether a signal has come.
+        give_up: called where a signal has come and the server is silent; may end the process.
+    """
+
+    def __init__(
+        self,
+        credentials: ConnectionStringCredentials,
+        hurried: Callable[[], bool],
+        give_up: Callable[[DestinationFailed], None],
+    ) -> None:
+        self._dsn = credentials.to_native_representation()
+        self._location = f"{credentials.host}:{credentials.port}/{credentials.database}"
+        self._hurried = hurried
+        self._give_up = give_up
+        self._ended = threading.Event()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch as long as the context lasts."""
+        threading.Thread(target=self._watch, name="silence watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+
+    def _watch(self) -> None:
+        answered_at = time.monotonic()
+        missed = 0
+        while not self._ended.wait(0.5):
+            hurried, silent_seconds = self._hurried(), time.monotonic() - answered_at
+            if not (hurried or silent_seconds >= _PROBE_EVERY_SECONDS):
+                continue
+            if self._answers(_HURRIED_PROBE_SECONDS if hurried else _PROBE_SECONDS):
+                answered_at, missed = time.monotonic(), 0
+                self._ended.wait(2)
+                continue
+            missed += 1
+            if self._ended.is_set():
+                return
+            if self._hurried() and missed >= _HURRIED_PROBES:
+                self._give_up(DestinationFailed(f"postgres: {self._location} does not answer"))
+                self._end_waiting()
+            elif time.monotonic() - answered_at >= SILENT_SECONDS:
+                logger.warning("%s has not answered for %g s", self._location, time.monotonic() - answered_at)
+                self._end_waiting()
+                answered_at = time.monotonic()
+
+    def _answers(self, seconds: int) -> bool:
+        """Whether the server says anything to a new connection, if only that there is none to be had."""
+        import psycopg2
+
+        began_at = time.monotonic()
+        try:
+            psycopg2.connect(self._dsn, connect_timeout=seconds).close()
+        except psycopg2.Error:
+            return time.monotonic() - began_at < seconds
+        return True
+
+    def _end_waiting(self) -> None:
+        """Shut down the sockets of all connections to this database on which an answer is waited for."""
+        from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, connection, parse_dsn
+
+        ours = parse_dsn(self._dsn)
+        # psycopg2 has no list of its connections, and dlt opens them in many places
+        for each in [found for found in gc.get_objects() if issubclass(type(found), connection)]:
+            with suppress(Exception):  # closed meanwhile by the thread that has it
+                theirs = each.get_dsn_parameters()
+                if each.info.transaction_status != TRANSACTION_STATUS_ACTIVE or any(
+                    theirs.get(name) != ours.get(name) for name in ("host", "port", "dbname")
+                ):
+                    continue
+                with socket.socket(fileno=os.dup(each.fileno())) as shared:
+                    shared.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,127 @@
+"""The argument `ids` of the source: checked at once, read when dlt extracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from copy import copy
+from typing import Any, Literal, Protocol, TypeAlias
+
+import dlt
+import pyarrow as pa
+from dlt.extract import DltResource, DltSource
+from dlt.extract.exceptions import CurrentSourceNotAvailable
+
+from ..errors import BadIds, ConfigurationError
+from ..ids.objects import refuse_kind
+from ..ids.read import IdList, read_given
+from ..private_parts import reads_once
+
+
+class ArrowStream(Protocol):
+    """Arrow's PyCapsule interface: tables and columns of pyarrow, polars, pandas, DuckDB, ibis and others."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The data as an Arrow stream."""
+
+
+class ArrowArray(Protocol):
+    """Arrow's PyCapsule interface of one array."""
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        """The data as an Arrow array."""
+
+
+# An iterable of text, integers or rows (mappings); an Arrow array, column or table; a column or frame of pandas or
+# polars; a dlt resource. A text is an iterable of texts too, which no type can tell: it is refused at run time.
+Ids: TypeAlias = Iterable[Any] | ArrowStream | ArrowArray
+BadIdsChoice: TypeAlias = Literal["refuse", "skip"]
+
+
+class GivenIds:
+    """The ids that were given to a source, or are piped into its `calls`.
+
+    Args:
+        ids: as `Ids`; None where they are piped in.
+        id_column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
+        bad_ids: whether a value that can't be an id refuses everything, or is skipped and counted.
+
+    Raises:
+        BadIds: `ids` is nothing that holds ids; with what to write instead.
+        ConfigurationError: `id_column` is not text.
+    """
+
+    def __init__(self, ids: Ids | None, id_column: str | None = None, bad_ids: BadIdsChoice = "refuse") -> None:
+        column: object = id_column
+        if column is not None and not (isinstance(column, str) and column.strip()):
+            raise ConfigurationError(f"id_column = {column!r} is not the name of a column")
+        if ids is not None:
+            _refuse_kind(ids, id_column)
+        self._ids = ids
+        self._id_column = id_column
+        self._bad_ids: BadIdsChoice = bad_ids
+        self._piped: DltResource | None = None
+        self._kept: IdList | BaseException | None = None
+
+    def pipe(self, resource: DltResource) -> None:
+        """Take the ids from a dlt resource: `other | source.calls`.
+
+        Raises:
+            BadIds: ids were given already.
+        """
+        if self._ids is not None:
+            raise BadIds(f"ids were given, so {resource.name!r} can't be piped into calls; leave out one of the two")
+        _refuse_kind(resource, self._id_column)
+        self._piped, self._kept = resource, None
+
+    def read(self) -> IdList:
+        """The ids, read anew each time; those of an iterator, which gives them once, are kept.
+
+        Raises:
+            BadIds: a value can't be an id, nothing was given, or an iterator failed when it was read before.
+        """
+        ids = self._ids if self._piped is None else self._piped
+        if ids is None:
+            raise BadIds("no ids were given; write intercom(ids=[…]), or pipe a resource in: other | source.calls")
+        if isinstance(self._kept, IdList):
+            return self._kept
+        if self._kept is not None:
+            raise BadIds("ids is an iterator, and reading it failed before; make the source anew") from self._kept
+        try:
+            given = _items(ids) if isinstance(ids, DltResource) else ids
+            listed = read_given(given, self._id_column, self._bad_ids)
+        except BaseException as error:
+            if _reads_once(ids):
+                self._kept = error
+            raise
+        if _reads_once(ids):
+            self._kept = listed
+        return listed
+
+
+def _refuse_kind(ids: object, id_column: str | None) -> None:
+    if isinstance(ids, DltSource):
+        names = ", ".join(f"ids=source.{name}" for name in ids.resources)
+        raise BadIds(f"ids is the dlt source {ids.name!r}; give one of its resources: {names}")
+    if isinstance(ids, DltResource):
+        if ids.requires_args:
+            raise BadIds(f"ids is the dlt resource {ids.name!r}, which needs arguments; call it with them")
+        return
+    refuse_kind(ids, id_column)
+
+
+def _items(resource: DltResource) -> Iterator[Any]:
+    """What a resource yields; its state, such as that of an incremental, is kept with the source that reads it."""
+    if resource.source_name is None:
+        # else dlt names the state after the pipeline in the first run and after its schema in the next
+        resource = copy(resource)
+        with suppress(CurrentSourceNotAvailable):
+            resource.source_name = dlt.current.source().name
+    return iter(resource)
+
+
+def _reads_once(ids: object) -> bool:
+    """Whether a second reading would find nothing left."""
+    if isinstance(ids, DltResource):
+        return reads_once(ids)
+    return isinstance(ids, (Iterator, pa.RecordBatchReader))

@@ -1,0 +1,132 @@
+"""Typed values as the text of ids, refused where digits of an id can be lost."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadIds
+from .validate import MAX_CHARACTERS
+
+# from these on a float no longer holds every whole number
+_EXACT_BELOW = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
+# pandas' two words for a missing value, known by name so that pandas need not be imported
+_MISSING_TYPES = ("NAType", "NaTType")
+
+
+def value_text(value: object) -> str | None:
+    """A value as the text of an id, None where it is missing (None, NaN, pandas' NA).
+
+    Raises:
+        ValueError: it is neither text nor a whole number that is exact; why.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (float, Decimal)):
+        if math.isnan(value) if isinstance(value, float) else value.is_nan():
+            return None
+        if _is_whole(value):
+            return str(int(value))
+        raise ValueError("neither text nor a whole number that is exact")
+    # a scalar of numpy, Arrow or pandas
+    is_number = isinstance(value, (Real, pa.Scalar)) and not isinstance(value, bool)
+    if is_number or type(value).__name__ in _MISSING_TYPES:
+        try:
+            found: Any = array_text(pa.array([value], from_pandas=True), "it").cast(pa.string())[0].as_py()
+        except (pa.ArrowException, BadIds):
+            raise ValueError("neither text nor a whole number that is exact") from None
+        return cast("str | None", found)
+    if isinstance(value, (list, tuple)):
+        raise ValueError("neither text nor an integer, but a row without names: give its id alone, or a dict")
+    raise ValueError("neither text nor an integer")
+
+
+def _is_whole(value: float | Decimal) -> bool:
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < _EXACT_BELOW[pa.float64()]
+    # 1E+999999999 is short, its digits are not
+    return value.is_finite() and value.adjusted() <= MAX_CHARACTERS and value == value.to_integral_value()
+
+
+def refuse_type(kind: pa.DataType, origin: str) -> None:
+    """Refuses a type whose values are no text of an id.
+
+    Raises:
+        BadIds: with the type and what to do.
+    """
+    if isinstance(kind, pa.DictionaryType):
+        refuse_type(kind.value_type, origin)
+    elif not (_is_text(kind) or _is_number(kind) or pa.types.is_null(kind)):
+        raise BadIds(f"{origin} is {kind}, which can't hold ids; write it as text or as integers")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    utf8_or_not = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(test(kind) for test in (*texts, *utf8_or_not))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_integer(kind) or types.is_decimal(kind) or types.is_floating(kind)
+
+
+def array_text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.BinaryArray:
+    """The values as a string array, or as a binary one where they are bytes; NaN is null.
+
+    Raises:
+        BadIds: the type can't hold ids, or a number is not whole or not exact.
+    """
+    refuse_type(values.type, origin)
+    if isinstance(values, pa.DictionaryArray):
+        return array_text(values.dictionary, origin).take(values.indices)
+    kind: pa.DataType = values.type
+    if _is_number(kind):
+        return cast(pa.StringArray, _whole(values, origin).cast(pa.string()))
+    if pa.types.is_string(kind) or pa.types.is_null(kind):
+        return cast(pa.StringArray, values.cast(pa.string()))
+    return cast(pa.BinaryArray, values.cast(pa.binary()))
+
+
+def _whole(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
+    if pa.types.is_floating(values.type):
+        return _whole_floats(values, origin)
+    return _whole_decimals(values, origin) if pa.types.is_decimal(values.type) else values
+
+
+def _whole_floats(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
+    """Floats as integers, NaN as null: an empty cell makes floats of a column of integers."""
+    exact_below = _EXACT_BELOW[values.type]
+    floats = values.cast(pa.float64())
+    floats = pc.if_else(pc.is_nan(floats), pa.scalar(None, pa.float64()), floats)
+    is_exact = pc.and_(pc.equal(pc.floor(floats), floats), pc.less(pc.abs(floats), pa.scalar(exact_below)))
+    _refuse_inexact(floats, is_exact, origin, values.type)
+    return cast("pa.Array[Any]", floats.cast(pa.int64()))
+
+
+def _whole_decimals(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
+    kind: pa.DataType = values.type
+    whole: pa.DataType = pa.decimal256(76, 0) if pa.types.is_decimal256(kind) else pa.decimal128(38, 0)
+    try:
+        return values.cast(whole)
+    except pa.ArrowInvalid:
+        texts = values.cast(pa.string())
+        _refuse_inexact(texts, pc.match_substring_regex(texts, r"^-?\d+(\.0*)?$"), origin, kind)
+        raise
+
+
+def _refuse_inexact(values: pa.Array[Any], is_exact: pa.BooleanArray, origin: str, kind: pa.DataType) -> None:
+    at = pc.index(is_exact, pa.scalar(False)).as_py()
+    if at >= 0:
+        raise BadIds(
+            f"{origin} is {kind} and holds {values[at].as_py()}, in which ids are not exact; "
+            "write it as text or as integers"
+        )

@@ -1,0 +1,54 @@
+"""Columns that have types of their own: Parquet's, and a query's Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...errors import BadIds
+from ..cells import BATCH_ROWS, Cells, row_places
+from ..columns import position
+from ..exact import array_text, refuse_type
+from ..streams import ListFile
+from ..validate import shown
+
+MAX_ROWS = 100_000_000
+_BUFFER_BYTES = 1 << 20  # instead of a whole row group, which may be all of the file
+
+
+def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
+    """The id column of a Parquet file, batch by batch.
+
+    Raises:
+        BadIds: the column can't be told, or its type is one that ids lose digits in.
+    """
+    with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as content:
+        names = content.schema_arrow.names
+        chosen = position(names, column, file.name)
+        origin = f"{file.name}: the column {shown(names[chosen])}"
+        refuse_type(content.schema_arrow.field(chosen).type, origin)
+        _refuse_bomb(content, file.name)
+        batches = content.iter_batches(BATCH_ROWS, columns=[names[chosen]])
+        yield from numbered((batch.column(0) for batch in batches), origin)
+
+
+def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str, first: int = 1) -> Iterator[Cells]:
+    """The values of a column as text, its rows counted from `first`.
+
+    Raises:
+        BadIds: the column's type is one that ids lose digits in.
+    """
+    for batch in batches:
+        for chunk in batch.chunks if isinstance(batch, pa.ChunkedArray) else [batch]:
+            yield Cells(array_text(chunk, origin), range(first, first + len(chunk)), row_places)
+            first += len(chunk)
+
+
+def _refuse_bomb(content: pq.ParquetFile, list_name: str) -> None:
+    """Run-length encoding can hold any number of rows in a few bytes."""
+    rows = content.metadata.num_rows
+    if rows > MAX_ROWS:
+        raise BadIds(f"{list_name}: {rows} rows, more than {MAX_ROWS}; split it")

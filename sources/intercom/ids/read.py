@@ -1,0 +1,220 @@
+"""Id lists: every way of naming calls, read, checked and united into one list of distinct ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import BadIds
+from . import objects
+from .cells import Cells, Fault
+from .formats import csv_tsv as delimited
+from .formats import json_jsonl as jsons
+from .formats import parquet as columnar
+from .formats import txt as lines
+from .locations import opened
+from .queries import query_ids
+from .streams import ListFile
+from .validate import decoded, empty, reason, shown, trimmed, unfit
+
+__all__ = ["IdList", "query_ids", "read_given", "read_ids", "unite"]
+
+_NAMED = 3
+# Repeats are dropped whenever this many values have gathered since the last time.
+_GATHERED_ROWS = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class IdList:
+    """Distinct ids, and what else their lists held.
+
+    Attributes:
+        ids: distinct, in the order of their first appearance, never null.
+        duplicates: repeats that were dropped.
+        blank: lines without an id, empty and null cells.
+        skipped: lines that can't be an id (with `bad="skip"`).
+        passed_over: webhook notifications of other topics.
+        bad: the first few of the skipped, each with its place and why.
+    """
+
+    ids: pa.StringArray
+    duplicates: int = 0
+    blank: int = 0
+    skipped: int = 0
+    passed_over: int = 0
+    bad: tuple[str, ...] = ()
+
+    @property
+    def rounded(self) -> pa.StringArray:
+        """Ids such as `1.23457E+11`: all that a spreadsheet leaves of a long number in a column of numbers."""
+        return self.ids.filter(pc.match_substring_regex(self.ids, r"^\d(\.\d+)?E\+\d\d$"))
+
+
+def read_ids(
+    arguments: Iterable[object],
+    locations: Sequence[str],
+    *,
+    format: str | None = None,  # noqa: A002  as the option is called
+    column: str | None = None,
+    header: bool = True,
+    bad: Literal["refuse", "skip"] = "refuse",
+    stdin: BinaryIO | None = None,
+) -> IdList:
+    """Reads and unites ids given one by one and lists at paths, URLs or `-` (standard input), in that order.
+
+    Args:
+        arguments: ids themselves, text or integers; None counts as blank.
+        locations: lists of any form; the name tells which, .gz and .zst included.
+        format: the format of `-` and of names that don't tell: txt (default), csv, tsv, json, jsonl, parquet.
+        column: the column with the ids; by default `call_id`, else `id`, else the only one. Without a heading its
+            number, from 1.
+        header: whether csv and tsv begin with a heading.
+        bad: whether a value that can't be an id refuses everything or is skipped and counted.
+        stdin: what `-` reads, by default the process's standard input.
+
+    Raises:
+        BadIds: a list can't be read, or holds what can't be an id; one line with the places and the mend.
+        ConfigurationError: the driver for a URL is not installed, or the format is unknown.
+    """
+    union = _Union(IdList(pa.array([], pa.string())))
+    union.add("", objects.cells(arguments, None))
+    for location in locations:
+        with opened(location, format, stdin) as file:
+            union.add(file.name, _file_cells(file, column, header))
+    return union.result(bad)
+
+
+def read_given(given: object, column: str | None = None, bad: Literal["refuse", "skip"] = "refuse") -> IdList:
+    """Read ids that a program holds: values, rows, Arrow data, a column or frame of pandas, polars and the like.
+
+    Args:
+        given: what `intercom(ids=…)` takes, apart from dlt resources.
+        column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
+        bad: whether a value that can't be an id refuses everything or is skipped and counted.
+
+    Raises:
+        BadIds: it is nothing that holds ids, or holds what can't be an id.
+    """
+    union = _Union(IdList(pa.array([], pa.string())), skip_by='bad_ids="skip"')
+    union.add("", objects.cells(given, column))
+    return union.result(bad)
+
+
+def unite(
+    ids: IdList,
+    batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]],
+    origin: str,
+    *,
+    bad: Literal["refuse", "skip"] = "refuse",
+) -> IdList:
+    """Adds a query's column to a list, checked alike; `origin` is what messages call it (`--ids-sql`).
+
+    Raises:
+        BadIds: the column's type loses digits of ids, or a value can't be an id.
+    """
+    union = _Union(ids)
+    union.add(origin, columnar.numbered(batches, origin))
+    return union.result(bad)
+
+
+def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Cells]:
+    """The cells of a list of any form; what the libraries that read it raise becomes `BadIds`."""
+    try:
+        file.refuse_disguise()
+        if file.format == "parquet":
+            yield from columnar.parquet(file, column=column)
+        elif file.format in ("csv", "tsv"):
+            yield from delimited.cells(file, column=column, header=header)
+        elif file.format == "txt":
+            yield from lines.cells(file)
+        elif file.format == "jsonl":
+            yield from jsons.lines(file, column=column)
+        else:
+            yield from jsons.document(file, column=column)
+    except (OSError, UnicodeError, pa.ArrowException) as error:
+        cause = " ".join(str(getattr(error, "strerror", None) or error).split())
+        what = f"{file.format} in {file.compression}" if file.compression else file.format
+        raise BadIds(
+            f"{file.name}: can't be read as {what} ({cause[:300]}); is it whole? fetch or write it anew"
+        ) from error
+
+
+class _Union:
+    """The ids gathered so far; memory grows with the distinct ones, not with the repeats."""
+
+    def __init__(self, ids: IdList, skip_by: str = "--bad-ids skip") -> None:
+        self._skip_by = skip_by
+        self._known = ids
+        self._distinct = ids.ids
+        self._gathered: list[pa.StringArray] = []
+        self._gathered_rows = 0
+        self._values = len(ids.ids)
+        self._blank = 0
+        self._skipped = 0
+        self._passed_over = 0
+        self._bad: list[str] = []
+
+    def add(self, name: str, batches: Iterable[Cells]) -> None:
+        """Checks and gathers a list's cells; `name` is what messages call the list."""
+        for cells in batches:
+            texts, broken = decoded(cells.values)
+            ids = trimmed(texts)
+            bad, blank = unfit(ids), empty(ids)
+            self._gather(ids.filter(pc.invert(pc.or_(bad, blank))))
+            self._blank += cells.blank + blank.true_count - len(broken)
+            self._passed_over += cells.passed_over
+            if broken or cells.faults or bad.true_count:
+                self._note(name, cells, ids, broken, bad)
+
+    def result(self, bad: Literal["refuse", "skip"]) -> IdList:
+        """The list of it all; with `bad="refuse"` BadIds names the first few that can't be ids."""
+        if bad == "refuse" and self._skipped:
+            rest = self._skipped - len(self._bad)
+            more = f"; and {rest} more like that" if rest else ""
+            mend = f"correct that, or skip it by {self._skip_by}"
+            raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}")
+        self._drop_repeats()
+        known = self._known
+        return IdList(
+            ids=self._distinct,
+            duplicates=known.duplicates + self._values - len(self._distinct),
+            blank=known.blank + self._blank,
+            skipped=known.skipped + self._skipped,
+            passed_over=known.passed_over + self._passed_over,
+            bad=(*known.bad, *self._bad)[:_NAMED],
+        )
+
+    def _gather(self, ids: pa.StringArray) -> None:
+        self._gathered.append(ids)
+        self._gathered_rows += len(ids)
+        self._values += len(ids)
+        if self._gathered_rows > max(_GATHERED_ROWS, len(self._distinct)):
+            self._drop_repeats()
+
+    def _drop_repeats(self) -> None:
+        gathered = pa.chunked_array([self._distinct, *self._gathered])
+        self._distinct = cast(pa.StringArray, gathered.unique())
+        self._gathered, self._gathered_rows = [], 0
+
+    def _note(self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray) -> None:
+        """Counts what can't be an id, and describes it while few are described."""
+        self._skipped += len(cells.faults) + len(broken) + bad.true_count
+        few = _NAMED - len(self._bad)
+        if few <= 0:
+            return
+        faults = list(cells.faults[:few])
+        for at in broken[:few]:
+            value = cast(bytes, cells.values[at].as_py())
+            faults.append(Fault(cells.rows[at], value.decode("utf-8", "backslashreplace"), "not UTF-8"))
+        for index in pc.indices_nonzero(bad)[:few]:
+            at = int(index.as_py())
+            faults.append(Fault(cells.rows[at], ids[at].as_py(), reason(ids[at].as_py())))
+        faults = sorted(faults, key=lambda fault: fault.row)[:few]
+        places = cells.places([fault.row for fault in faults])
+        for place, fault in zip(places, faults, strict=True):
+            where = f"{name} {place}".lstrip()
+            self._bad.append(f"{where}: {shown(fault.value)} can't be a call id ({fault.reason})")

@@ -1,0 +1,100 @@
+"""What a page of `GET /calls` says: its calls as rows, and whether they are what `GET /calls/{id}` says of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ..api.answers import CallError, read_error, refusal
+from ..api.client import Answer
+from ..api.retry import Fault, is_retryable
+from ..errors import IntercomError
+from ..rows.calls import SCHEMA, CallRow, call_id, normalise, parse_json
+from ..rows.values import Number, read_timestamp
+from .verification import Listed, Verdict
+
+_UPDATED_AT = SCHEMA.get_field_index("updated_at")
+_OF_THE_API = [place for place, name in enumerate(SCHEMA.names) if name not in ("_fetched_at", "_deleted_at")]
+
+
+class PagesRefused(IntercomError):
+    """The API does not give pages of calls, whatever it says of single ones."""
+
+
+class Page(NamedTuple):
+    """A page: `listed` and `calls` side by side; `total_pages` None where the answer does not tell."""
+
+    listed: Sequence[Listed]
+    calls: Sequence[Mapping[str, Any]]
+    total_pages: int | None
+    read_at: datetime
+
+    def row(self, place: int) -> CallRow:
+        """The row of one of its calls."""
+        return normalise(self.calls[place], self.read_at)
+
+
+def read_page(answer: Answer, at: datetime) -> Page:
+    """Read the answer to `GET /calls?page=N&per_page=25` (Intercom 2.14).
+
+    Raises:
+        Fault: the answer is worth asking for again.
+        PagesRefused: it is not, and is no page.
+        TokenRefused: 401. A 403 is about pages alone, until a call says so too.
+    """
+    if answer.status != 200:
+        error = read_error(answer)
+        message = error.message or f"HTTP {answer.status}"
+        if answer.status == 401 and (refused := refusal(answer, error)) is not None:
+            raise refused
+        if is_retryable(answer.status):
+            raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
+        raise PagesRefused(f"GET /calls answers {answer.status} ({message})")
+    try:
+        body = parse_json(answer.body)
+    except ValueError as error:
+        raise Fault("invalid_json", f"a page can't be read ({error})", http_status=200) from None
+    items = body.get("data") if isinstance(body, Mapping) else None
+    if not isinstance(items, list):
+        raise PagesRefused("GET /calls answers 200 without a list of calls")
+    calls = [item for item in items if isinstance(item, Mapping) and call_id(item)]
+    return Page([_listed(call) for call in calls], calls, _total_pages(body, len(items)), at)
+
+
+def compare(of_page: CallRow, by_id: CallRow | CallError) -> Verdict:
+    """Hold a page's call against the answer to `GET /calls/{id}`, column by column, `extra` included.
+
+    One that was updated in between tells nothing.
+    """
+    if isinstance(by_id, CallError):
+        return Verdict.UNTOLD
+    if all(of_page.values[place] == by_id.values[place] for place in _OF_THE_API):
+        return Verdict.SAME
+    before, after = updated_at(of_page), updated_at(by_id)
+    return Verdict.UNTOLD if before is not None and after is not None and before < after else Verdict.DIFFERENT
+
+
+def updated_at(row: CallRow) -> int | None:
+    """When the call was last updated, in microseconds since the epoch."""
+    value = row.values[_UPDATED_AT]
+    return value if isinstance(value, int) else None
+
+
+def _listed(call: Mapping[str, Any]) -> Listed:
+    updated, _ = read_timestamp(call.get("updated_at"))
+    return Listed(call_id(call) or "", updated, len(call) - list(call.values()).count(None))
+
+
+def _total_pages(body: Mapping[str, Any], per_page: int) -> int | None:
+    pages = body.get("pages")
+    told = _count(pages.get("total_pages")) if isinstance(pages, Mapping) else None
+    total = _count(body.get("total_count"))
+    if told is None and total is not None and per_page:
+        return math.ceil(total / per_page)
+    return told
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, Number) and value.isdecimal() and len(value) < 19 else None

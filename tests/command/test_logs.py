@@ -1,0 +1,88 @@
+"""What a run tells from outside: a line a thing for people, a JSON object a line for machines."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from pipelines.destinations.faults import explained
+from pipelines.outcome import DestinationFailed
+from sandbox import Sandbox
+from tests.conftest import Postgres, Project
+
+
+def test_each_retry_is_a_json_line_with_its_request_id(project: Project, api: Sandbox) -> None:
+    api.configure(faults={"1000001": ["status:503", "status:502"]})
+    result = project.load("1000001", "-v", "--log-format", "json")
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    retries = [line for line in lines if line.get("event") == "retry"]
+    assert [line["http_status"] for line in retries] == [503, 502]
+    assert all(line["request_id"] and line["at"] and line["level"] == "debug" for line in retries)
+    assert result.summary["retries"] == 2
+
+
+def test_a_run_that_fails_says_what_is_safe_and_what_to_type(project: Project, api: Sandbox) -> None:
+    api.configure(fault_ranges=[[1, None, "status:500"]])
+    env = {"SOURCES__INTERCOM__RETRY_SECONDS": "0.5"}
+    as_text = project.load("1000001", env=env)
+    assert as_text.exit_code == 1
+    assert as_text.stderr.splitlines()[-1].startswith("error: nothing answered usably for 0.5 seconds")
+    assert as_text.stderr.endswith("(0 calls were loaded and are safe; the same command goes on)\n")
+    as_json = project.load("1000001", "--log-format", "json", env=env)
+    last = json.loads(as_json.stderr.splitlines()[-1])
+    assert (last["event"], last["level"], last["exit_code"]) == ("end", "error", 1)
+
+
+def test_a_silence_of_the_api_is_said_once_with_its_cause_and_so_is_its_end(project: Project, api: Sandbox) -> None:
+    api.configure(faults={"1000001": ["status:503"] * 8})
+    result = project.load("1000001", "-q", "--log-format", "json", env={"SOURCES__INTERCOM__RETRY_SECONDS": "60"})
+    assert result.exit_code == 0
+    silent, back = (json.loads(line) for line in result.stderr.splitlines())
+    assert (silent["event"], silent["for"], silent["level"]) == ("wait", "api", "warning")
+    for part in (api.url, "no usable answer for", "HTTP 503", "s more"):
+        assert part in silent["message"]
+    assert (back["event"], back["for"]) == ("back", "api")
+    assert back["seconds"] > 5
+
+
+def test_a_wait_says_whether_the_budget_was_used_before_or_by_others(project: Project, api: Sandbox) -> None:
+    api.configure(limit=10, foreign_at_start=10, window_seconds=1)
+    result = project.load("1000001", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"})
+    assert "most of it before this load began" in result.stderr
+    assert "most of it by others" in result.stderr  # in the windows that it saw begin
+
+
+def test_each_run_ends_with_one_line_that_says_how_it_ended_and_its_counts(project: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies={"1": {"type": "call", "id": "1"}}, statuses={"2": 400})
+    result = project.load("1", "2", "--log-format", "json")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    (end,) = [line for line in lines if line.get("event") == "end"]
+    assert end is lines[-1]
+    expected = {name: value for name, value in result.summary.items() if name != "error"}
+    assert {name: end[name] for name in expected} == expected
+    assert (end["exit_code"], end["loaded"], end["failed"], end["level"]) == (3, 1, 1, "warning")
+    ended = json.loads(project.load("1", "--refresh", "all", "--log-format", "json").stderr.splitlines()[-1])
+    assert (ended["event"], ended["exit_code"], ended["dataset"]) == ("end", 0, "intercom")
+
+
+def test_quiet_says_nothing_of_success_and_when_where_and_how_many_of_failures(project: Project, api: Sandbox) -> None:
+    api.configure(calls=0, bodies={"1": {"type": "call", "id": "1"}}, statuses={"2": 400})
+    assert project.load("1", "-q").stderr == ""
+    (line,) = project.load("1", "2", "-q").stderr.splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d loaded 0 calls into ", line)
+    for part in ("intercom_calls.duckdb", "dataset intercom", "1 failed", "exit code 3"):
+        assert part in line
+
+
+def test_more_workers_than_are_used_are_said_to_be_too_many(project: Project, api: Sandbox) -> None:
+    (line,) = project.load("1000001", "--workers", "500", "-q").stderr.splitlines()
+    assert "--workers 500: at most 128 requests are in flight at once" in line
+
+
+def test_a_database_that_turned_read_only_is_said_to_be_a_standby(postgres: Postgres) -> None:
+    told = "read-only transaction; the server is likely a standby"
+    with pytest.raises(DestinationFailed, match=told), explained("postgres"):
+        postgres.query("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")

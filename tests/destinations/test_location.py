@@ -1,0 +1,181 @@
+"""Where data goes: every two places are told apart, nothing else tells them apart, and no secret is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import dlt
+import psycopg2
+import pytest
+from dlt.common.configuration.specs import AwsCredentials, GcpServiceAccountCredentials
+from dlt.common.destination import Destination
+from dlt.destinations.impl.databricks.configuration import DatabricksCredentials
+from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
+from dlt.destinations.impl.fabric.configuration import FabricCredentials
+from dlt.destinations.impl.lance.configuration import DirectoryCatalogCredentials
+from dlt.destinations.impl.lancedb.configuration import LanceDBCredentials
+from dlt.destinations.impl.weaviate.configuration import WeaviateCredentials
+
+from pipelines.destinations import target as destination
+from pipelines.destinations.location import Location, former_pipeline_name, location_of, pipeline_name
+from sandbox import Sandbox
+from tests.conftest import Postgres, Project
+from tests.support.processes import has_file, running, write_ids
+
+SECRET = "s3cretpw"
+D = dlt.destinations
+
+
+def aws() -> AwsCredentials:
+    return AwsCredentials(aws_access_key_id="AKIA", aws_secret_access_key=SECRET, region_name="eu-west-1")
+
+
+def databricks(catalog: str, path: str) -> DatabricksCredentials:
+    return DatabricksCredentials(catalog=catalog, server_hostname="adb.host", http_path=path, access_token=SECRET)
+
+
+def fabric(database: str, account: str) -> FabricCredentials:
+    credentials = FabricCredentials(azure_tenant_id="t", azure_client_id=account, azure_client_secret=SECRET)
+    credentials.host, credentials.database = "fabric.host", database
+    return credentials
+
+
+ODBC = "driver=ODBC+Driver+18+for+SQL+Server"
+# Each by the place and by what must make no difference: two of either are tried. Not one of them needs its driver here.
+FACTORIES: dict[str, Callable[[str, str], Destination[Any, Any]]] = {
+    "athena": lambda place, way: D.athena(f"s3://results-{place}", aws(), athena_work_group=way),
+    "athena, catalogs": lambda place, way: D.athena("s3://results", aws(), aws_data_catalog=place),
+    "bigquery": lambda place, way: D.bigquery(
+        GcpServiceAccountCredentials(project_id=place, private_key=SECRET, client_email=f"{way}@host"), location="EU"
+    ),
+    "clickhouse": lambda place, way: D.clickhouse(f"clickhouse://{way}:{SECRET}@host:9440/{place}?connect_timeout=9"),
+    "databricks": lambda place, way: D.databricks(databricks(place, f"/sql/{way}")),
+    "dremio": lambda place, way: D.dremio(f"grpc://{way}:{SECRET}@host:32010/{place}"),
+    "duckdb": lambda place, way: D.duckdb(f"{place}.duckdb"),
+    "ducklake, a file": lambda place, way: D.ducklake(
+        DuckLakeCredentials("lake", catalog=f"sqlite:///{place}.sqlite", storage=f"files-{way}")
+    ),
+    "ducklake, a server": lambda place, way: D.ducklake(
+        DuckLakeCredentials("lake", catalog=f"postgresql://{way}:{SECRET}@host/{place}", storage="files")
+    ),
+    "fabric": lambda place, way: D.fabric(cast("Any", fabric(place, way))),
+    "filesystem": lambda place, way: D.filesystem(f"s3://bucket/{place}", aws(), client_kwargs={"way": way}),
+    "filesystem, here": lambda place, way: D.filesystem(f"bucket/{place}"),
+    "lance": lambda place, way: D.lance(credentials=DirectoryCatalogCredentials(bucket_url=f"s3://bucket/{place}")),
+    "lancedb": lambda place, way: D.lancedb(lance_uri=f"{place}.lancedb", credentials=LanceDBCredentials(api_key=way)),
+    "motherduck": lambda place, way: D.motherduck(f"md:{place}?motherduck_token={way}{SECRET}"),
+    "mssql": lambda place, way: D.mssql(f"mssql://{way}:{SECRET}@host/{place}?{ODBC}"),
+    "postgres": lambda place, way: D.postgres(f"postgresql://{way}:{SECRET}@host/{place}?application_name={way}"),
+    "postgres, a socket": lambda place, way: D.postgres(f"postgresql://{way}:{SECRET}@x/calls?host=/run/{place}"),
+    "qdrant": lambda place, way: D.qdrant(qd_location=f"http://{place}:6333", options=None),
+    "redshift": lambda place, way: D.redshift(f"redshift://{way}:{SECRET}@host/{place}?sslmode={way}"),
+    "snowflake": lambda place, way: D.snowflake(f"snowflake://{way}:{SECRET}@account/{place}?warehouse={way}&role=r"),
+    "sqlalchemy, MySQL": lambda place, way: D.sqlalchemy(f"mysql+pymysql://{way}:{SECRET}@host/{place}?charset=utf8"),
+    "sqlalchemy, SQLite": lambda place, way: D.sqlalchemy(f"sqlite:///{place}.db"),
+    "synapse": lambda place, way: D.synapse(f"synapse://{way}:{SECRET}@host/{place}?{ODBC}"),
+    "weaviate": lambda place, way: D.weaviate(WeaviateCredentials(url=f"https://{place}.host", api_key=way + SECRET)),
+}
+
+
+def located(factory: Destination[Any, Any]) -> Location:
+    return location_of(factory.configuration(factory.spec(), accept_partial=True), factory.destination_name)
+
+
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_two_places_of_a_destination_are_told_apart_and_nothing_else(kind: str) -> None:
+    dev, prod, same = (located(FACTORIES[kind](*each)) for each in (("dev", "ann"), ("prod", "ann"), ("dev", "bob")))
+    assert pipeline_name(dev, "intercom") != pipeline_name(prod, "intercom")
+    assert pipeline_name(dev, "intercom") == pipeline_name(same, "intercom")
+    assert pipeline_name(dev, "intercom") != pipeline_name(dev, "other")
+    assert "dev" in dev.shown
+    assert not re.search("ann|bob|AKIA|secret|s3cr", dev.place + dev.shown)
+
+
+def test_every_destination_of_dlt_is_here() -> None:
+    """But for those that store nothing."""
+    named = {kind.partition(",")[0] for kind in FACTORIES}
+    assert named == set(D.__all__) - {"destination", "dummy"}
+    assert located(D.dummy()).place == "dummy"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:1/s3cret@host:5432/calls",
+        "postgresql://ann:1?s3cret@host:5432/calls",
+        "postgresql://ann:1/s3c?r@host/calls?sslmode=require",
+    ],
+)
+def test_a_password_that_cuts_its_url_is_not_shown(url: str) -> None:
+    assert not re.search("s3c|:1", located(D.postgres(url)).shown)
+
+
+def test_a_default_port_is_the_port_and_a_host_has_no_case() -> None:
+    urls = ("postgresql://a:b@HOST/calls", "postgresql://c:d@host:5432/calls")
+    assert len({pipeline_name(located(D.postgres(url)), "intercom") for url in urls}) == 1
+
+
+def test_without_driver_options_the_name_is_that_of_before() -> None:
+    """No working folder moves where nothing was wrong with its name."""
+    for factory in (D.duckdb("calls.duckdb"), D.postgres("postgresql://a:b@host/calls")):
+        place = located(factory)
+        assert pipeline_name(place, "intercom") == former_pipeline_name(place, "intercom")
+
+
+def test_a_package_that_waits_is_finished_whatever_driver_options_are_added(
+    project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    """One in the folder that an earlier version named after its options, too; and one session makes one folder."""
+    api.configure(missing_share=0)
+    load = ("--destination", "postgres", "--ids", write_ids(project, 1_000_001, 30))
+    folders = project.folder / ".dlt/data/pipelines"
+    assert project.load(*load, "--limit", "0").exit_code == 0
+    (name,) = [path.name for path in folders.iterdir() if path.is_dir()]
+
+    _leave_a_package(project, postgres, load)
+    place = located(D.postgres(postgres.url))
+    former = former_pipeline_name(place, "intercom")
+    assert name == pipeline_name(place, "intercom") != former
+    (folders / name).rename(folders / former)
+    state = folders / former / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "pipeline_name": former}))
+
+    done = project.load(*load)
+    assert done.exit_code == 0, done.stderr
+    assert done.summary["already_loaded"] > 0
+    assert not (folders / former).exists()
+
+    env = {"DESTINATION__POSTGRES__CREDENTIALS": f"{postgres.url}&application_name=nightly"}
+    again = project.load(*load, env=env)
+    assert again.exit_code == 0, again.stderr
+    assert [path.name for path in folders.iterdir() if path.is_dir()] == [name]
+
+
+def _leave_a_package(project: Project, postgres: Postgres, load: tuple[str, ...]) -> None:
+    """A load that is killed while the database takes no row of its first package."""
+    holder = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
+    try:
+        holder.cursor().execute("LOCK TABLE intercom.calls IN SHARE MODE")
+        with running(project, *load) as first:
+            first.wait_until(has_file(project, "load/normalized/*/started_jobs/calls.*"))
+            first.kill()
+    finally:
+        holder.close()
+
+
+def test_a_folder_that_two_places_shared_before_is_named_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits there may have been meant for the other one."""
+    factory = FACTORIES["filesystem"]("prod", "ann")
+    place = located(factory)
+    monkeypatch.setattr(destination, "get_dlt_pipelines_dir", lambda: str(tmp_path))
+    folder = tmp_path / former_pipeline_name(place, "intercom")
+    (folder / "load/normalized/1/new_jobs").mkdir(parents=True)
+    destination.Target("filesystem", factory, place, "intercom").finish_former()
+    assert str(folder) in caplog.text
+    assert (folder / "load/normalized/1/new_jobs").is_dir()

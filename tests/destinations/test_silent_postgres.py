@@ -1,0 +1,253 @@
+"""A PostgreSQL server that says nothing any more: behind a proxy that stops forwarding, at each stage of a load."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox
+from tests.conftest import Postgres, Project
+from tests.support.processes import Running, running, write_ids
+
+
+class Proxy:
+    """A TCP proxy before a server's Unix socket; from `silence` on it forwards nothing and accepts what comes."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self._silent = threading.Event()
+        self._stranded = False
+        self._clients: list[socket.socket] = []
+        self._after: bytes | None = None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def is_silent(self) -> bool:
+        return self._silent.is_set()
+
+    def silence(self) -> None:
+        self._silent.set()
+
+    def silence_after(self, words: bytes) -> None:
+        """Fall silent with the statement that has these words, which is not forwarded."""
+        self._after = words
+
+    def strand(self) -> None:
+        """Cut what is connected from its clients; the server does not learn of it."""
+        self._stranded = True
+        for client in self._clients:
+            with suppress(OSError):  # it was closed before
+                client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # also where a thread reads from it
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                self._open += [client, server]
+                self._clients.append(client)
+                server.connect(self._socket_path)
+                threading.Thread(target=self._forward, args=(client, server, True), daemon=True).start()
+                threading.Thread(target=self._forward, args=(server, client, False), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket, is_request: bool) -> None:
+        with suppress(OSError):
+            while content := source.recv(65536):
+                if is_request and self._after is not None and self._after in content:
+                    self._silent.set()
+                if self._silent.is_set():
+                    threading.Event().wait()  # both ends stay open: nobody learns of it
+                sink.sendall(content)
+            if self._stranded and is_request:
+                threading.Event().wait()
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy(postgres: Postgres, project: Project) -> Iterator[Proxy]:
+    [path] = Path(postgres.socket_folder).glob(".s.PGSQL.*[0-9]")
+    proxy = Proxy(str(path))
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = (
+        f"postgresql://postgres:pass-word@127.0.0.1:{proxy.port}/{postgres.database}"
+    )
+    yield proxy
+    proxy.close()
+
+
+# what a load sends at each of its stages
+STAGES = {
+    "connect": None,
+    "lock": b"pg_try_advisory_lock",
+    "plan": b"AT TIME ZONE",
+    "copy to staging": b"COPY",
+    "merge": b"DELETE FROM",
+    "completion": b'INSERT INTO "intercom"."_dlt_loads"',
+}
+
+
+def _silenced(run: Running, proxy: Proxy) -> None:
+    run.wait_until(lambda: proxy.is_silent)
+    time.sleep(1)  # so that it waits in the driver
+
+
+EVERY_DAY = ("copy to staging",)
+
+
+@pytest.mark.parametrize(
+    "stage", [pytest.param(name, marks=[] if name in EVERY_DAY else pytest.mark.long) for name in STAGES]
+)
+def test_a_signal_ends_a_load_in_order_though_the_database_is_silent(
+    stage: str, project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
+) -> None:
+    api.configure(missing_share=0)
+    ids = write_ids(project, 1_000_001, 30)
+    load = ("--ids", ids, "--destination", "postgres", "--refresh", "all")
+    assert project.load(*load).exit_code == 0
+    words = STAGES[stage]
+    proxy.silence() if words is None else proxy.silence_after(words)
+    with running(project, *load) as run:
+        _silenced(run, proxy)
+        if words is None:
+            time.sleep(2)
+        run.send(signal.SIGTERM)
+        sent_at = time.monotonic()
+        stopped = run.end()
+        print(f"{stage}: {time.monotonic() - sent_at:.1f} s with a signal")
+    assert stopped.exit_code == 143, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert stopped.summary["exit_code"] == 143
+    assert "stopped by SIGTERM while waiting for the destination" in stopped.summary["error"]
+    assert "pass-word" not in stopped.stdout + stopped.stderr
+    proxy.close()
+    again = project.load(*load, env={"DESTINATION__POSTGRES__CREDENTIALS": postgres.url})
+    assert again.exit_code == 0, again.stderr
+    assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(30, 30)]
+
+
+def test_a_second_signal_ends_it_at_once_though_it_waits_in_the_driver(
+    project: Project, api: Sandbox, proxy: Proxy
+) -> None:
+    proxy.silence_after(STAGES["lock"] or b"")
+    with running(project, "1000001", "--destination", "postgres") as run:
+        _silenced(run, proxy)
+        run.send(signal.SIGTERM)
+        time.sleep(0.3)
+        run.send(signal.SIGTERM)
+        assert run.process.wait(timeout=2) in (143, -signal.SIGTERM)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("stage", STAGES)
+def test_without_a_signal_a_silent_database_ends_the_load_in_minutes(
+    stage: str, project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
+) -> None:
+    api.configure(missing_share=0)
+    ids = write_ids(project, 1_000_001, 30)
+    load = ("--ids", ids, "--destination", "postgres", "--refresh", "all")
+    assert project.load(*load).exit_code == 0
+    words = STAGES[stage]
+    proxy.silence() if words is None else proxy.silence_after(words)
+    with running(project, *load, env={"SOURCES__INTERCOM__RETRY_SECONDS": "5"}) as run:
+        run.wait_until(lambda: proxy.is_silent)
+        silent_at = time.monotonic()
+        assert run.process.wait(timeout=300) == 1
+        print(f"{stage}: {time.monotonic() - silent_at:.1f} s without a signal")
+        failed = run.end()
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
+    project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
+) -> None:
+    ids = write_ids(project, 1_000_001, 120)
+    api.configure(missing_share=0, latency_seconds=0.05)
+    load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "20", "--workers", "4")
+    with running(project, *load) as run:
+        run.wait_until(lambda: api.stats()["requests"] >= 50)
+        proxy.strand()
+        done = run.end()
+    assert done.exit_code == 0, done.stderr
+    assert "it is taken again" in done.stderr
+    assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
+
+
+LIBRARY = """
+import json, dlt
+from pipelines import load
+mine = dlt.pipeline("mine", destination="postgres", dataset_name="theirs")
+print(json.dumps(load(mine, ["1000001"]).as_json()))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_in_a_caller_s_pipeline_a_silent_database_ends_the_wait_and_leaves_the_process_to_the_caller(
+    project: Project, api: Sandbox, proxy: Proxy
+) -> None:
+    proxy.silence_after(STAGES["lock"] or b"")
+    env = project.environment(DLT_DATA_DIR=str(project.folder / "dlt"), RUNTIME__DLTHUB_TELEMETRY="false")
+    with subprocess.Popen([sys.executable, "-c", LIBRARY], cwd=project.folder, env=env, stdout=subprocess.PIPE) as mine:
+        while not proxy.is_silent:
+            assert mine.poll() is None
+            time.sleep(0.05)
+        mine.send_signal(signal.SIGTERM)
+        stdout, _ = mine.communicate(timeout=200)
+    assert mine.returncode == 0
+    assert json.loads(stdout.splitlines()[-1])["exit_code"] == 143
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_can_not_hold_every_text_is_refused_before_anything_is_requested(
+    encoding: str, project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    name = f"{postgres.database}_{encoding.lower()}"
+    _create(postgres, f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url.replace(f"/{postgres.database}", f"/{name}")
+    for words in (("load", "--json", "1000001"), ("check",)):
+        before = api.stats()["requests"]
+        refused = project.run(*words, "--destination", "postgres")
+        assert refused.exit_code == 2, refused.stderr
+        assert encoding in refused.stdout + refused.stderr
+        assert "ENCODING 'UTF8'" in refused.stdout + refused.stderr
+        if words[0] == "load":
+            assert api.stats()["requests"] == before
+
+
+def test_a_client_encoding_that_can_not_hold_every_text_is_refused(
+    project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url + "&client_encoding=latin1"
+    refused = project.load("1000001", "--destination", "postgres")
+    assert refused.exit_code == 2, refused.stderr
+    assert "client_encoding" in refused.summary["error"]
+    assert api.stats()["requests"] == 0
+
+
+def _create(postgres: Postgres, sql: str) -> None:
+    import psycopg2
+
+    connection = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    connection.close()

@@ -1,0 +1,1 @@
+"""Tests of what breaks: network, disk, server, clock, kills; and of secrets."""

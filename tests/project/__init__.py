@@ -1,0 +1,1 @@
+"""Tests of the repository: docs, set-up, benchmarks."""

@@ -1,0 +1,1 @@
+"""Tests of the dlt source, used as a library."""

@@ -1,0 +1,219 @@
+"""Waiting itself: what is told of it, and who gets a place that is given back, by the simulation's clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sources.intercom.api.budget import Clock, RateBudget
+from sources.intercom.api.rate_window import Permit
+from tests.support.simulated_api import Api, Load, simulate
+
+TOLD = {
+    "Date": "Mon, 21 Sep 2026 14:13:25 GMT",
+    "X-RateLimit-Limit": "2",
+    "X-RateLimit-Remaining": "0",
+    "X-RateLimit-Reset": "1790000010",
+}
+
+
+def test_a_wait_is_told_once_and_shown_while_it_is_on() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        permit = await load.budget.acquire()
+        load.budget.answered(permit, 200, TOLD)
+        waiters = [asyncio.create_task(load.budget.acquire()) for _ in range(5)]
+        await asyncio.sleep(1)
+        assert load.waits == [(5.1, "the window's budget of 2 requests is used")]
+        assert load.budget.waiting_seconds == pytest.approx(4.1)
+        await asyncio.sleep(4.2)
+        assert [waiter.done() for waiter in waiters] == [True, False, False, False, False]
+        assert load.budget.waiting_seconds == 0
+        for waiter in waiters:
+            waiter.cancel()
+
+    simulate(main())
+
+
+def test_a_cancelled_request_gives_its_place_back() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        permit = await load.budget.acquire()
+        load.budget.answered(permit, 200, TOLD)
+        first, second = (asyncio.create_task(load.budget.acquire()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        permit = await asyncio.wait_for(second, 6)
+        assert load.budget.in_flight == 1
+        load.budget.failed(permit)
+        assert load.budget.in_flight == 0
+
+    simulate(main())
+
+
+def test_a_place_granted_and_cancelled_at_once_is_given_back() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        permit = await load.budget.acquire()
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(0)
+        load.budget.answered(permit, 200, {})
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert load.budget.in_flight == 0
+        await asyncio.wait_for(load.budget.acquire(), 1)
+
+    simulate(main())
+
+
+def test_a_probe_that_hangs_holds_up_the_others_for_seconds_only() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        await load.budget.acquire()  # never answered
+        permit = await asyncio.wait_for(load.budget.acquire(), 3)
+        load.budget.answered(permit, 200, {**TOLD, "X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "98"})
+        for _ in range(90):
+            await asyncio.wait_for(load.budget.acquire(), 0.001)
+
+    simulate(main())
+
+
+def spent(load: Load, permit: Permit) -> None:
+    """The window of the probe that is under way has nothing left; it ends in five seconds."""
+    load.budget.answered(permit, 200, TOLD)
+
+
+def test_nothing_is_waited_for_where_nobody_waits() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        assert load.budget.waiting_seconds == 0
+        permit = await load.budget.acquire()
+        spent(load, permit)
+        assert load.budget.waiting_seconds == 0
+        assert load.waits == []
+
+    simulate(main())
+
+
+def test_a_wait_of_less_than_a_second_is_told_too() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_009.5))
+        permit = await load.budget.acquire()
+        load.budget.answered(
+            permit, 200, {**TOLD, "Date": "Mon, 21 Sep 2026 14:13:29 GMT", "X-RateLimit-Reset": "1790000009"}
+        )
+        permit = await load.budget.acquire()
+        assert load.waits == [(0.1, "the window's budget of 2 requests is used")]
+
+    simulate(main())
+
+
+def test_a_request_that_is_cancelled_while_it_waits_is_not_let_go() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        permit = await load.budget.acquire()
+        spent(load, permit)
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert load.budget.in_flight == 0
+        assert load.budget.waiting_seconds == 0
+        # who comes later waits for the same end, though nobody was left to wait for it
+        await asyncio.wait_for(load.budget.acquire(), 5)
+
+    simulate(main())
+
+
+def test_a_place_that_is_given_back_goes_to_the_next_at_once() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        permit = await load.budget.acquire()
+        first, second, third = (asyncio.create_task(load.budget.acquire()) for _ in range(3))
+        await asyncio.sleep(0)
+        load.budget.answered(permit, 200, {**TOLD, "X-RateLimit-Remaining": "1"})  # lets go the first, alone
+        first.cancel()
+        await asyncio.wait([first])
+        await asyncio.wait_for(second, 0.001)
+        assert first.cancelled()
+        assert not third.done()
+        assert load.budget.in_flight == 1
+        third.cancel()
+
+    simulate(main())
+
+
+def test_when_a_probe_fails_the_next_request_goes_at_once() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        permit = await load.budget.acquire()
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(0.5)
+        load.budget.failed(permit)
+        await asyncio.wait_for(waiting, 0.001)
+
+    simulate(main())
+
+
+def test_when_an_answer_tells_of_room_whoever_waits_goes_at_once_in_order() -> None:
+    async def main() -> None:
+        load = Load(Api())
+        permit = await load.budget.acquire()
+        waiting = [asyncio.create_task(load.budget.acquire()) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        load.budget.answered(permit, 200, {**TOLD, "X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "2"})
+        await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == [True, True, False]
+        assert load.budget.limit == 100
+        waiting[2].cancel()
+
+    simulate(main())
+
+
+def test_the_whole_of_a_window_is_used_where_no_share_is_named() -> None:
+    async def main() -> None:
+        budget = RateBudget()
+        assert (budget.limit, budget.target_rate()) == (None, None)
+        permit = await budget.acquire()
+        budget.answered(permit, 200, {**TOLD, "X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "599"})
+        assert budget.target_rate() == pytest.approx(100)
+
+    simulate(main())
+
+
+def test_who_asks_later_does_not_overtake_who_waits() -> None:
+    """Not even where time has passed and nobody was woken yet, as on a machine that is busy or was asleep."""
+
+    async def main() -> None:
+        now = 0.0
+        budget = RateBudget(clock=Clock(lambda: now, lambda: 1_790_000_005 + now))
+        permit = await budget.acquire()
+        budget.answered(permit, 200, TOLD)
+        first = asyncio.create_task(budget.acquire())
+        await asyncio.sleep(0)
+        now = 6.0
+        second = asyncio.create_task(budget.acquire())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert (first.done(), second.done()) == (True, False)
+        second.cancel()
+
+    simulate(main())
+
+
+def test_what_must_be_sent_passes_those_who_wait_and_counts_as_in_flight() -> None:
+    async def main() -> None:
+        load = Load(Api(starts_at=1_790_000_005.0))
+        spent(load, await load.budget.acquire())
+        waiting = asyncio.create_task(load.budget.acquire())
+        await asyncio.sleep(0)
+        permit = load.budget.acquire_regardless()
+        assert (waiting.done(), load.budget.in_flight) == (False, 1)
+        load.budget.answered(permit, 200, TOLD)
+        assert (waiting.done(), load.budget.in_flight) == (False, 0)
+        waiting.cancel()
+
+    simulate(main())

@@ -1,0 +1,371 @@
+"""A list that can't be read says what is wrong, where, and the mend; nothing else is raised."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sources.intercom.errors import BadIds, ConfigurationError
+from sources.intercom.ids.read import query_ids, read_ids, unite
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return bytes(sink.getvalue())
+
+
+def parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def twice_named_parquet() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table([pa.array(["1"]), pa.array(["2"])], names=["id", "id"]), sink)
+    return sink.getvalue()
+
+
+LINES = b"".join(b"%d\n" % number for number in range(1000))
+
+# name of the file, its content, what the message holds: the place, the value or the cause, the mend
+REFUSED: list[tuple[str, bytes, list[str]]] = [
+    ("white.txt", b"1\n2 3\n", ["line 2", "'2 3'", "white space inside", "--bad-ids skip"]),
+    ("tabs.txt", b"1\tAnn\n", ["line 1", r"'1\tAnn'", "white space inside"]),
+    ("latin1.txt", b"1\n\xe9\n", ["line 2", r"'\\xe9'", "not UTF-8"]),
+    ("mixed.txt", b"\xef\xbb\xbf1\n2\x00\n", ["line 2", r"'2\x00'", "control"]),
+    ("url.txt", b"https://app.intercom.com/1\n", ["line 1", "it holds one of /"]),
+    ("escape.txt", b"\x1b[31m1\n", ["line 1", r"'\x1b[31m1'", "control"]),
+    ("long-id.txt", b"1" * 129, ["line 1", "129 characters"]),
+    ("long-line.txt", b"1\n" + b"1" * 1_100_000, ["line 2", "longer than 1 MiB"]),
+    ("heading.txt", b"call_id\n1\n", ["line 1", "'call_id'", "heading", ".csv"]),
+    ("really-csv.txt", b'"id",agent\n1,Ann\n', ["line 1", "'id'", "--ids-format csv"]),
+    ("really-json.txt", b'{"id": 1}\n', ["looks like JSON", "--ids-format jsonl"]),
+    ("page.txt", b"\r\n<!DOCTYPE html><html></html>", ["looks like an HTML page"]),
+    ("feed.txt", b"<?xml version='1.0'?>", ["looks like XML"]),
+    ("utf16.txt", "1\n2\n".encode("utf-16-le"), ["UTF-16 without a byte order mark", "save it as UTF-8"]),
+    ("half.txt", "12\n".encode("utf-16")[:-1], ["can't be read as txt", "fetch or write it anew"]),
+    ("page.csv", b"<html><body>", ["looks like an HTML page", "the list itself"]),
+    ("excel.csv", b"PK\x03\x04....", ["looks like an Excel workbook", "save the sheet as CSV"]),
+    ("old-excel.csv", b"\xd0\xcf\x11\xe0....", ["looks like an old Excel workbook", "save the sheet as CSV"]),
+    ("gzip.csv", gzip.compress(b"id\n1\n"), ["looks like gzip", "end its name in .gz"]),
+    ("zstd.csv", zstd(b"id\n1\n"), ["looks like Zstandard", "end its name in .zst"]),
+    ("bzip2.csv", b"BZh91AY", ["looks like bzip2", "unpack it"]),
+    ("parquet.csv", parquet(id=["1"]), ["looks like Parquet", "end its name in .parquet"]),
+    ("json.csv", b'[{"id": 1}]', ["looks like JSON", ".json"]),
+    ("sqlite.csv", b"SQLite format 3\x00...", ["looks like an SQLite database", "--ids-sql"]),
+    ("no-column.csv", b"agent,phone\nAnn,1\n", ["line 1", "'agent', 'phone'", "--id-column"]),
+    ("case.csv", b"Call_ID,phone\n1,1\n", ["line 1", "'Call_ID': case matters", "--id-column"]),
+    ("twice.csv", b"id,x,id\n1,2,3\n", ["line 1", "'id' is there twice"]),
+    ("no-heading.csv", b"215473\n215474\n", ["line 1", "'215473' could be an id", "--no-header"]),
+    ("white.csv", b'id,n\n1,"a\nb"\n2 3,c\n', ["line 4", "'2 3'", "white space inside", "--bad-ids skip"]),
+    ("newline.csv", b'id\n"1\n2"\n', ["line 2", r"'1\n2'", "white space inside"]),
+    ("ragged.csv", b"id,n\n1,a\n2\n", ["line 3", "'2'", "1 fields where 2 belong", "--bad-ids skip"]),
+    ("cut-quote.csv", b'id,n\n1,a\n2,"b\n', ["line 3", "never closed", "cut off"]),
+    ("cut-heading.csv", b'"id\n1\n2\n', ["line 1", "never closed"]),
+    ("long-line.csv", b"id,n\n1,a\n2," + b"b" * 2_200_000, ["line 3", "longer than 1 MiB"]),
+    ("white.tsv", b"id\tn\n1\ta\n2 3\tb\n", ["line 3", "'2 3'"]),
+    ("no-column.tsv", b"a\tb\n1\t2\n", ["line 1", "'a', 'b'", "--id-column"]),
+    ("cut.json", b'[{"id": 1},\n{"id": 2', ["line 2 column 9", "not JSON", "fetch or write it anew"]),
+    ("wrong.json", b"[1,\n2 3]", ["line 2 column 3", "not JSON", "correct it"]),
+    ("deep.json", b"[" * 200_000, ["not JSON", "nested too deeply"]),
+    ("text.json", b"call_id\n1\n", ["line 1 column 1", "not JSON"]),
+    ("float.json", b"[1,\n1.5]", ["line 2 column 1", "'1.5'", "neither text nor an integer"]),
+    ("no-column.json", b'[{"a": 1, "b": 2}]', ["line 1 column 2", "'a', 'b'", "--id-column"]),
+    ("nested.json", b'{"calls": [1, 2]}', ["line 1 column 1", "neither text nor an integer"]),
+    (
+        "float.jsonl",
+        b'{"id": 1}\n{"id": 2.0}\n',
+        ["line 2", "'{\"id\": 2.0}'", "neither text nor an integer"],
+    ),
+    ("boolean.jsonl", b"1\ntrue\n", ["line 2", "'true'", "neither text nor an integer"]),
+    ("nan.jsonl", b"NaN\n", ["line 1", "'NaN'", "neither text nor an integer"]),
+    ("array.jsonl", b'["1"]\n', ["line 1", "neither text nor an integer"]),
+    ("cut.jsonl", b'{"id": 1}\n{"id": ', ["line 2", "not JSON"]),
+    ("no-column.jsonl", b'\n{"a": 1, "b": 2}\n', ["line 2", "'a', 'b'", "--id-column"]),
+    ("absent.jsonl", b'{"id": 1}\n{"call": 2}\n', ["line 2", "it has no 'id'", "--bad-ids skip"]),
+    ("twice.jsonl", b'{"id": 1, "id": 2}\n', ["line 1", "it has 'id' twice"]),
+    ("surrogate.jsonl", b'"\\ud800"\n', ["line 1", "not UTF-8"]),
+    (
+        "webhook.jsonl",
+        b'{"type":"notification_event","topic":"call.ended"}',
+        ["line 1", "without data.item.id"],
+    ),
+    ("empty.parquet", b"", ["looks like an empty file"]),
+    ("text.parquet", b"call_id\n1\n", ["looks like text", "name it by what it is"]),
+    ("cut.parquet", parquet(id=["1"] * 99)[:-20], ["can't be read as parquet", "fetch or write it anew"]),
+    ("half.parquet", parquet(id=[1.0, 1.5]), ["'id' is double", "holds 1.5", "text or as integers"]),
+    ("large.parquet", parquet(id=[2.0**53]), ["'id' is double", "holds 9007199254740992.0"]),
+    ("float.parquet", parquet(id=pa.array([2.0**24], pa.float32())), ["'id' is float", "holds 16777216.0"]),
+    ("endless.parquet", parquet(id=[float("inf")]), ["'id' is double", "holds inf"]),
+    ("decimal.parquet", parquet(id=[Decimal("1.00"), Decimal("1.01")]), ["'id' is decimal128(3, 2)", "holds 1.01"]),
+    ("boolean.parquet", parquet(id=[True]), ["'id' is bool", "text or as integers"]),
+    ("time.parquet", parquet(id=pa.array([0], pa.timestamp("s"))), ["'id' is timestamp["]),
+    ("lists.parquet", parquet(id=[["1"]]), ["'id' is list", "text or as integers"]),
+    ("white.parquet", parquet(id=["1", None, "2 3"]), ["row 3", "'2 3'", "--bad-ids skip"]),
+    ("no-column.parquet", parquet(a=["1"], b=["2"]), ["'a', 'b'", "--id-column"]),
+    ("twice.parquet", twice_named_parquet(), ["'id' is there twice"]),
+    ("packed.parquet.gz", gzip.compress(parquet(id=["1"])), ["Parquet packs itself"]),
+    ("plain.txt.gz", b"1\n2\n", ["not gzip", "name it by what it is"]),
+    ("empty.txt.gz", b"", ["not gzip"]),
+    ("plain.txt.zst", b"1\n2\n", ["not zstd", "name it by what it is"]),
+    ("cut.txt.gz", gzip.compress(LINES)[:-30], ["can't be read as txt in gzip", "fetch or write it anew"]),
+    ("damaged.txt.gz", gzip.compress(LINES)[:-8] + b"12345678", ["can't be read as txt in gzip"]),
+    ("cut.csv.zst", zstd(b"id\n" + LINES)[:-30], ["can't be read as csv in zstd", "fetch or write it anew"]),
+    ("bomb.csv.gz", gzip.compress(b"id\n" + b"\n" * 120_000_000), ["unpacks to more than", "split it"]),
+    ("endless.txt.gz", gzip.compress(b"1" * 50_000_000), ["line 1", "longer than 1 MiB"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "held"), REFUSED, ids=[name for name, _, _ in REFUSED])
+def test_a_bad_list_is_refused_with_cause_place_and_mend(
+    name: str, content: bytes, held: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadIds) as refused:
+        read_ids([], [str(tmp_path / name)])
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path}/{name}")
+    assert [part for part in held if part not in message] == []
+    assert message.isprintable()
+    assert len(message) < 1000
+
+
+def test_several_columns_without_a_heading_want_a_number(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2\n")
+    for column in (None, "3", "0", "id"):
+        with pytest.raises(BadIds, match=r"line 1: 2 columns and no heading; .* --id-column 1 to 2"):
+            read_ids([], [str(tmp_path / "a.csv")], header=False, column=column)
+
+
+def test_a_column_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,call\n1,2\n")
+    with pytest.raises(BadIds, match="no column 'phone'; its columns are 'id', 'call'"):
+        read_ids([], [str(tmp_path / "a.csv")], column="phone")
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadIds, match=r"none\.csv: No such file or directory"):
+        read_ids([], [f"{tmp_path}/none.csv"])
+    with pytest.raises(BadIds, match="a folder; give the file in it"):
+        read_ids([], [str(tmp_path)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    (tmp_path / "a.csv").chmod(0)
+    with pytest.raises(BadIds, match="Permission denied"):
+        read_ids([], [f"{tmp_path}/a.csv"])
+
+
+def test_a_name_that_would_disturb_a_terminal_is_escaped(tmp_path: Path) -> None:
+    with pytest.raises(BadIds) as refused:
+        read_ids([], [f"{tmp_path}/\x1b[31m.csv"])
+    assert str(refused.value).isprintable()
+
+
+def test_an_unknown_format_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigurationError, match="'xlsx' are unknown; known: txt, csv, tsv, json, jsonl, parquet"):
+        read_ids([], ["-"], format="xlsx", stdin=io.BytesIO(b""))
+
+
+Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+def page(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"<!doctype html><title>Log in</title>")
+
+
+def endless(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b"1" * 65_536)
+    except OSError:
+        return
+
+
+def cut_off(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"1\n2\n")
+
+
+def silent(handler: http.server.BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"1\n")
+    handler.wfile.flush()
+    stopped.wait(30)
+
+
+stopped = threading.Event()
+ANSWERS: dict[str, Answer] = {
+    "/page.csv": page,
+    "/endless.csv": endless,
+    "/cut.csv": cut_off,
+    "/silent.csv": silent,
+    "/none.csv": lambda handler: handler.send_error(404),
+    "/denied.csv": lambda handler: handler.send_error(403),
+    "/broken.csv": lambda handler: handler.send_error(500),
+}
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ANSWERS[self.path.partition("?")[0]](self)
+
+        def log_message(self, *_: object) -> None:
+            """Tests print nothing."""
+
+    stopped.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    stopped.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/page.csv", "looks like an HTML page"),
+        ("/endless.csv", "more than 2 MiB; download it and split it"),
+        ("/cut.csv", "check the URL"),
+        ("/silent.csv", "no answer within 1 s; try again"),
+        ("/none.csv", "there is nothing (404); correct the URL"),
+        ("/denied.csv", "the server answered 403; check the URL and whether it needs a login"),
+        ("/broken.csv", "the server answered 500"),
+    ],
+)
+def test_a_bad_url_is_refused_without_its_secrets(
+    path: str, cause: str, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sources.intercom.ids.remote.DOWNLOAD_BYTES", 3_000_000)
+    monkeypatch.setattr("sources.intercom.ids.remote.SILENCE_SECONDS", 1.0)
+    with pytest.raises(BadIds) as refused:
+        read_ids([], [f"http://ann:hunter2@{site}{path}?signature=hunter3"])
+    message = str(refused.value)
+    assert message.startswith(f"http://{site}{path}: ")
+    assert cause in message
+    assert "hunter" not in message
+    assert message.isprintable()
+
+
+def test_a_host_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BadIds, match=r"^http://127\.0\.0\.1:1/a\.csv: .*; check the URL"):
+        read_ids([], ["http://127.0.0.1:1/a.csv?signature=hunter3"])
+
+
+def test_a_scheme_that_nothing_reads_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigurationError, match="no driver reads carrier-pigeon://"):
+        read_ids([], ["carrier-pigeon://roof/a.csv"])
+
+
+@pytest.mark.parametrize(
+    ("query", "cause"),
+    [
+        ("SELECT id FROM nowhere", "nowhere does not exist"),
+        ("SELEC 1", "syntax error"),
+        ("-- no query", "it returns no rows; give a SELECT whose first column is the ids"),
+        ("SELECT 1.5::DOUBLE", "holds float (1.5), neither text nor a whole number that is exact; cast it to text"),
+        ("SELECT 1.50::DECIMAL(9, 2)", "holds Decimal (Decimal('1.50')), neither text nor a whole number"),
+        ("SELECT true", "holds bool (True)"),
+        ("SELECT now()", "holds datetime"),
+        ("SELECT 'a b'", "--ids-sql row 1: 'a b' can't be a call id"),
+    ],
+)
+def test_a_bad_query_is_refused(query: str, cause: str) -> None:
+    with pytest.raises(BadIds) as refused:
+        unite(read_ids([], []), query_ids("duckdb:///:memory:", query), "--ids-sql")
+    assert cause in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_database_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(BadIds, match="does not exist; correct the query or the URL"):
+        list(query_ids(f"duckdb:///{tmp_path}/none.duckdb", "SELECT 1"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_duckdb_url_with_a_host_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigurationError, match="duckdb:///crm") as refused:
+        list(query_ids("duckdb://ann:hunter2@host/crm.duckdb", "SELECT 1"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_query_changes_nothing(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS id")
+    with pytest.raises(BadIds, match="read-only"):
+        list(query_ids(f"duckdb:///{tmp_path}/a.duckdb", "DELETE FROM t RETURNING id"))
+
+
+def test_the_password_of_a_database_is_not_shown() -> None:
+    with pytest.raises(BadIds) as refused:
+        list(query_ids("postgresql://ann:hunter2@127.0.0.1:1/db?sslcert=hunter3", "SELECT 1"))
+    assert "hunter" not in str(refused.value)
+    assert "Connection refused" in str(refused.value)
+
+
+def test_an_unknown_database_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigurationError, match="no driver for firebird"):
+        list(query_ids("firebird://ann:hunter2@host/db", "SELECT 1"))
+    with pytest.raises(ConfigurationError, match="--ids-db is no URL of a database"):
+        list(query_ids("hunter2", "SELECT 1"))
+
+
+def test_float_batches_that_are_not_whole_are_refused() -> None:
+    with pytest.raises(BadIds, match=r"--ids-sql is double and holds 1\.5, in which ids are not exact"):
+        unite(read_ids([], []), [pa.array([1.0, 1.5])], "--ids-sql")
+
+
+def test_more_rows_than_a_list_of_ids_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.intercom.ids.read.formats.parquet.MAX_ROWS", 2)
+    (tmp_path / "a.parquet").write_bytes(parquet(id=["1", "1", "1"]))
+    with pytest.raises(BadIds, match=r"a\.parquet: 3 rows, more than 2; split it"):
+        read_ids([], [str(tmp_path / "a.parquet")])
+
+
+def test_a_query_changes_nothing_in_postgresql(postgres_server: str) -> None:
+    url = f"postgresql://postgres:x@localhost:5432/postgres?host={postgres_server}"
+    with pytest.raises(BadIds, match="read-only transaction"):
+        list(query_ids(url, "SELECT lo_create(0)"))
+    with pytest.raises(BadIds, match='relation "nowhere" does not exist'):
+        list(query_ids(url, "SELECT id FROM nowhere"))
+    with pytest.raises(BadIds, match="holds float"):
+        list(query_ids(url, "SELECT 1.5::float8"))
+
+
+def test_a_closed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(BadIds, match="standard input: closed; give the list by its path"):
+        read_ids([], ["-"])
+
+
+def test_many_columns_are_listed_only_in_part(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",".join(f"column{n}" for n in range(500)) + "\n")
+    with pytest.raises(BadIds, match="'column19' and 480 more; name the one with the ids by --id-column"):
+        read_ids([], [str(tmp_path / "a.csv")])

@@ -1,0 +1,1 @@
+"""What tests share: forked commands, processes, simulated API. No tests."""
