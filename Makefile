@@ -13,7 +13,7 @@ DEV_LOCK := requirements/dev.lock
 # A lock is complete, so nothing is resolved: what a release of tomorrow asks for can't change what is installed.
 INSTALL_LOCK := $(INSTALL) --no-deps --require-hashes -r
 CHECK := found=$$($(PIP) check $(INTO) 2>&1) || { echo "$$found" >&2; exit 1; }
-CODE := sources pipelines sandbox tests $(wildcard benchmarks crash docs)
+CODE := sources pipelines sandbox tests $(wildcard benchmarks docs)
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
 # went, it is made anew.
@@ -121,6 +121,6 @@ $(AUDIT)/bin/pip-audit: $(VENV)/runtime
 
 include requirements/environments.mk
 
--include crash/crash.mk
+-include tests/crash/crash.mk
 
 -include benchmarks/bench.mk

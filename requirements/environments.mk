@@ -3,10 +3,9 @@
 # What depends on the packages and on Python: ids, rows, requests, loads, the source, the command. Left out are our own
 # arithmetic and decisions (budget, guards, refresh), faults of the machine (disk, server, clock, terminal, signals), the
 # stand-in's own tests, and what is about this repository: those say the same everywhere.
-ELSEWHERE := $(addprefix --ignore-glob=tests/,test_benchmarks* test_budget* test_calls_properties* test_clock_* \
-  test_concurrency* test_crash* test_docs* test_dropped_* test_faults_* test_file_size* test_forked* test_guards* \
-  test_interruption* test_kill* test_missing* test_overtaken* test_pace* test_refresh* test_reliability* test_sandbox* \
-  test_secrets* test_setup* test_silent_* test_sweep_* test_terminal* test_two_at_once* test_workspace*)
+ELSEWHERE := $(addprefix --ignore-glob=tests/,project* sandbox* crash* destinations/test_[!l]* faults* command/test_interruption* \
+  command/test_terminal* run/test_guards* run/test_missing* run/test_refresh* run/test_workspace* source/api/test_budget* \
+  source/api/test_concurrency* source/api/test_rate_window* source/pages/test_sweep_* source/rows/test_calls_properties*)
 
 # $(call python,3.12) prints where that Python is: on PATH (all that pyenv has included), or among uv's. Downloads none.
 python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) python$(1) -c 'import sys; print(sys.executable)' \
@@ -28,7 +27,7 @@ $(OTHER_PYTHONS:%=test-python%): test-python%:
 
 # The source alone, as it is copied into other projects: at both ends of sources/intercom/requirements.txt. Without the
 # command, whose dlt and DuckDB are locked; its test is left out, and each script is a process of its own.
-LIBRARY := $(addprefix tests/test_library,.py _destinations.py _settings.py _ways.py)
+LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _settings.py _ways.py)
 OLDEST := dlt==1.19.1 duckdb==1.4.0
 .PHONY: test-library-ends test-library-oldest test-library-newest
 test-library-ends: test-library-oldest test-library-newest ## passes the source's tests with the oldest and newest dlt and DuckDB it allows

@@ -1,4 +1,4 @@
-"""The command line: `python -m crash --duckdb 300 --postgres 100 --pairs 50 --nights 100 --seed 1`."""
+"""The command line: `python -m tests.crash --duckdb 300 --postgres 100 --pairs 50 --nights 100 --seed 1`."""
 
 from __future__ import annotations
 

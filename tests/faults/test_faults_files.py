@@ -201,7 +201,7 @@ def older(project: Project, tmp_path: Path) -> _OlderProject:
     folder = tmp_path / "older"
     for package in ("sources", "pipelines"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    calls = folder / "sources/intercom/calls.py"
+    calls = folder / "sources/intercom/rows/calls.py"
     text = calls.read_text()
     for field in NEW_FIELDS:
         assert text.count(f'"{field}"') == 1

@@ -20,16 +20,8 @@ from sources.intercom.settings import Settings
 ROOT = Path(__file__).parents[2]
 LOCKS = ["runtime.lock", "dev.lock", "lowest.lock"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-OURS = {
-    "sources",
-    "pipelines",
-    "sandbox",
-    "crash",
-    "tests",
-    "benchmarks",
-    "docs",
-    "intercom",
-}  # the last as dlt init copies it
+# The last as dlt init copies it.
+OURS = {"sources", "pipelines", "sandbox", "tests", "benchmarks", "docs", "intercom"}
 PRODUCT = ["sources", "pipelines", "sandbox"]
 
 
@@ -124,7 +116,7 @@ def test_what_the_product_imports_is_declared_and_nothing_else() -> None:
 
 
 def test_what_tests_and_tools_import_is_declared() -> None:
-    assert imported("tests", "crash", "docs") <= names(declared("postgres", "sql", "s3", "dev"))
+    assert imported("tests", "docs") <= names(declared("postgres", "sql", "s3", "dev"))
 
 
 def test_no_major_release_comes_in_unasked() -> None:
