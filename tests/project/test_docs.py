@@ -184,5 +184,7 @@ def test_make_has_the_targets_that_the_docs_name() -> None:
     text = "".join(page.read_text("utf-8") for page in PAGES)
     named = {*re.findall(r"^make ([\w-]+)", text, re.MULTILINE), *re.findall(r"`make ([\w-]+)`", text)}
     assert {"demo", "test", "test-long", "setup", "lint"} <= named
-    makefile = "".join(path.read_text("utf-8") for path in (ROOT / "Makefile", *ROOT.glob("*/*.mk")))
+    makefile = "".join(
+        path.read_text("utf-8") for path in (ROOT / "Makefile", *ROOT.glob("*/*.mk"), *ROOT.glob("tests/*/*.mk"))
+    )
     assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

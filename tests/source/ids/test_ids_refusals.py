@@ -343,7 +343,7 @@ def test_float_batches_that_are_not_whole_are_refused() -> None:
 
 
 def test_more_rows_than_a_list_of_ids_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sources.intercom.ids.read.formats.parquet.MAX_ROWS", 2)
+    monkeypatch.setattr("sources.intercom.ids.formats.parquet.MAX_ROWS", 2)
     (tmp_path / "a.parquet").write_bytes(parquet(id=["1", "1", "1"]))
     with pytest.raises(BadIds, match=r"a\.parquet: 3 rows, more than 2; split it"):
         read_ids([], [str(tmp_path / "a.parquet")])
