@@ -176,6 +176,7 @@ def project(tmp_path: Path, api: Sandbox) -> Iterator[Project]:
     yield project
     printed = [text for result in project.results for text in (result.stdout, result.stderr)]
     assert leaks(folder, printed) == []
+    assert [text for text in printed if "Exception in thread" in text] == []  # the exit code does not tell
 
 
 @contextmanager

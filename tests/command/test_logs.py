@@ -7,9 +7,12 @@ import re
 
 import pytest
 
+from pipelines.cli import progress
 from pipelines.destinations.faults import explained
 from pipelines.outcome import DestinationFailed
 from sandbox import Sandbox
+from sources.intercom.fetch import Fetch
+from sources.intercom.settings import Settings
 from tests.conftest import Postgres, Project
 
 
@@ -53,6 +56,21 @@ def test_a_wait_says_whether_the_budget_was_used_before_or_by_others(project: Pr
     result = project.load("1000001", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"})
     assert "most of it before this load began" in result.stderr
     assert "most of it by others" in result.stderr  # in the windows that it saw begin
+
+
+def test_a_line_now_and_then_says_how_far_the_load_is(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.1)
+    caplog.set_level("INFO", "intercom_calls")
+    api.configure(latency_seconds=0.05, statuses={"gone": 404, "refused": 400})
+    settings = Settings(base_url=api.url, access_token=api.token)
+    ids = ["gone", "refused", *(str(number) for number in range(1_000_001, 1_000_009))]
+    with Fetch(iter(ids), settings, workers=1, chunk_size=100) as fetch, progress.watcher("log", 10)(fetch):
+        fetch.take()
+    lines = [message for message in caplog.messages if " of 10 calls, " in message]
+    full = re.compile(r"[3-9] of 10 calls, \d+/s, 0 min left, 1 missing, 1 failed")
+    assert any(map(full.fullmatch, lines)), lines
 
 
 def test_each_run_ends_with_one_line_that_says_how_it_ended_and_its_counts(project: Project, api: Sandbox) -> None:

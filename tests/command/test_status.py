@@ -180,8 +180,11 @@ def test_a_run_has_no_exit_code_until_it_has_ended(project: Project, api: Sandbo
         run.kill()
     ended = "SELECT exit_code, finished_at FROM intercom.load_runs"
     assert project.query(ended) == [(None, None)]
-    status = status_of(project)
-    assert (status["runs"][0]["exit_code"], status["runs"][0]["finished_at"], status["data_as_of"]) == (None,) * 3
+    for _ in range(2):
+        status = status_of(project)
+        assert (status["runs"][0]["exit_code"], status["runs"][0]["finished_at"], status["data_as_of"]) == (None,) * 3
+        with duckdb.connect(str(project.folder / "intercom_calls.duckdb")) as connection:  # as earlier versions left it
+            connection.execute("UPDATE intercom.load_runs SET exit_code = 0, not_reached = 0")
     assert "running or killed" in project.run("status").stdout
 
 

@@ -112,11 +112,16 @@ def test_every_question_has_the_same_answer_in_both_databases(
     for destination in ("duckdb", "postgres"):
         loaded = project.load("--ids", "-", "--strategy", "by-id", "--destination", destination, stdin=ids)
         assert loaded.exit_code == 3
+    [complete] = project.query("SELECT started_at FROM intercom.load_runs")
+    api.configure(fault_ranges=[(1, None, "status:500")])
+    assert project.load("1000601", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"}).exit_code == 1
     queries = blocks("docs/questions.md", "sql")
     assert len(queries) >= 12
     for query in queries:
         answer = project.query(query)
         assert answer, query
+        if "data_as_of" in query:
+            assert answer == [complete]
         if "load_runs" not in query and "last_failed_at" not in query:
             assert rounded(answer) == rounded(postgres.query(query)), query
         else:

@@ -240,14 +240,16 @@ def test_with_one_worker_a_first_call_that_fails_for_good_does_not_hold_up_the_r
     assert api.stats()["max_in_flight"] == 1
 
 
-def test_a_call_that_fails_alone_at_the_end_is_told_from_an_api_that_died(api: Sandbox) -> None:
-    """Nothing else is asked while it is retried; so a call that was answered before is asked for once more."""
-    api.configure(bodies={"good": {"type": "call", "id": "good"}}, statuses={"bad": 500})
-    fetched = Fetched(api, ["good", "bad"], workers=1, retry_seconds=1.0)
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_call_that_fails_alone_at_the_end_is_told_from_an_api_that_died(api: Sandbox, lost: int) -> None:
+    """A call that was answered before is requested once more meanwhile, and again where that answer is lost."""
+    faults = {"good": ["ok", *["status:503"] * lost]}
+    api.configure(bodies={"good": {"type": "call", "id": "good"}}, statuses={"bad": 500}, faults=faults)
+    fetched = Fetched(api, ["good", "bad"], workers=1, retry_seconds=0.5)
     assert fetched.failure is None
     assert fetched.loaded == ["good"]
     assert fetched.errors["bad"].code == "server_error"
-    assert api.stats()["by_id"] == {"good": 2, "bad": fetched.errors["bad"].attempts}
+    assert api.stats()["by_id"] == {"good": 2 + lost, "bad": fetched.errors["bad"].attempts}
 
 
 @pytest.mark.parametrize("status", [401, 403])

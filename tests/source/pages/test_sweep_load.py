@@ -127,6 +127,18 @@ def test_pages_that_differ_from_the_call_are_not_used(api: Sandbox, project: Pro
     assert project.query("SELECT count(*), count(phone) > 500, count(extra) FROM intercom.calls") == [(550, True, 0)]
 
 
+def test_a_call_that_changed_after_its_page_was_read_does_not_end_the_sweep(api: Sandbox) -> None:
+    """It does not say when it was updated; its page, requested again, now shows the same as the call by id."""
+    ids = ids_from(FIRST, 600)
+    api.reset(limit=None, calls=600, missing_share=0)
+    Fetched(api, ids)
+    compared = next(call_id for _, call_id, _ in api.log() if call_id in ids)
+    api.reset(limit=None, calls=600, missing_share=0, changes=[(4, compared, {"state": "changed"})])
+    fetched = Fetched(api, ids)
+    assert (fetched.swept, len(fetched.rows), fetched.rows[compared]["state"]) == (True, 600, "changed")
+    assert fetched.counts.requests <= 24 + 5 + 1 + 2
+
+
 @pytest.mark.parametrize("status", [403, 404, 400])
 def test_without_pages_it_goes_by_id(api: Sandbox, status: int) -> None:
     api.reset(limit=None, list_status=status, missing_share=0)
