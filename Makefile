@@ -13,7 +13,7 @@ DEV_LOCK := requirements/dev.lock
 # A lock is complete, so nothing is resolved: what a release of tomorrow asks for can't change what is installed.
 INSTALL_LOCK := $(INSTALL) --no-deps --require-hashes -r
 CHECK := found=$$($(PIP) check $(INTO) 2>&1) || { echo "$$found" >&2; exit 1; }
-CODE := sources pipelines sandbox tests $(wildcard benchmarks docs)
+CODE := intercom_calls sources pipelines sandbox tests $(wildcard benchmarks docs) hatch_build.py
 
 # A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
 # went, it is made anew.
@@ -102,7 +102,7 @@ $(VENV)/runtime: $(RUNTIME_LOCK) pyproject.toml $(VENV)/made-in
 	@$(INSTALL_LOCK) $(RUNTIME_LOCK)
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(CHECK)
-	@$(BIN)/python -m compileall -q sources pipelines sandbox
+	@$(BIN)/python -m compileall -q intercom_calls sources pipelines sandbox
 	@touch $@
 
 $(VENV)/dev: $(DEV_LOCK) $(VENV)/runtime

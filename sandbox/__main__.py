@@ -96,4 +96,4 @@ def _stop_at_end_of_stdin(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m sandbox")
+    main()

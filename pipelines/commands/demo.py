@@ -31,6 +31,8 @@ WORKSPACE_CALLS = 20_000
 CALLS = 1_500
 LATENCY_SECONDS = 0.05
 IDS_FILE = "sample_ids.csv"
+# -P: a folder `sandbox` where the user stands is not ours
+_SANDBOX = [sys.executable, "-P", "-m", "sandbox", "--calls", str(WORKSPACE_CALLS)]
 
 QUERY = "SELECT ended_reason, count(*) AS calls FROM intercom.calls GROUP BY 1 ORDER BY 2 DESC"
 
@@ -86,7 +88,8 @@ def run(folder: Path, progress: Style) -> int:
 def _stand_in() -> Iterator[str]:
     """The stand-in's address, while it runs; it ends with its standard input, so that it can't outlive the demo."""
     process = subprocess.Popen(  # noqa: S603  our own program
-        [*_sandbox(), "--latency", str(LATENCY_SECONDS), "--token", TOKEN, "--config", "-"],
+        [*_SANDBOX, "--latency", str(LATENCY_SECONDS), "--token", TOKEN, "--config", "-"],
+        env=_where_ours_is_first(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -106,13 +109,16 @@ def _stand_in() -> Iterator[str]:
             process.terminate()
 
 
-def _sandbox() -> list[str]:
-    # -P: a folder `sandbox` where the user stands is not ours
-    return [sys.executable, "-P", "-m", "sandbox", "--calls", str(WORKSPACE_CALLS)]
+def _where_ours_is_first() -> dict[str, str]:
+    """The environment for the sandbox: no other folder of that name is found before ours."""
+    ours = str(Path(__file__).resolve().parents[2])
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))}
 
 
 def _write_ids(file: Path) -> None:
-    listed = subprocess.run([*_sandbox(), "ids"], stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    listed = subprocess.run(  # noqa: S603  our own program
+        [*_SANDBOX, "ids"], env=_where_ours_is_first(), stdout=subprocess.PIPE, text=True, check=True
+    )
     newest = listed.stdout.split()[-CALLS:]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 LOCKS = ["runtime.lock", "dev.lock", "lowest.lock"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # The last as dlt init copies it.
-OURS = {"sources", "pipelines", "sandbox", "tests", "benchmarks", "docs", "intercom"}
+OURS = {"intercom_calls", "sources", "pipelines", "sandbox", "tests", "benchmarks", "docs", "intercom"}
 PRODUCT = ["sources", "pipelines", "sandbox"]
 
 
