@@ -51,11 +51,10 @@ def test_a_silence_of_the_api_is_said_once_with_its_cause_and_so_is_its_end(proj
     assert back["seconds"] > 5
 
 
-def test_a_wait_says_whether_the_budget_was_used_before_or_by_others(project: Project, api: Sandbox) -> None:
+def test_a_wait_says_that_others_used_the_budget(project: Project, api: Sandbox) -> None:
     api.configure(limit=10, foreign_at_start=10, window_seconds=1)
     result = project.load("1000001", env={"SOURCES__INTERCOM__RETRY_SECONDS": "0"})
-    assert "most of it before this load began" in result.stderr
-    assert "most of it by others" in result.stderr  # in the windows that it saw begin
+    assert "most of it by other apps or an earlier load" in result.stderr
 
 
 def test_a_line_now_and_then_says_how_far_the_load_is(

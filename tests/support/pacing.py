@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from email.utils import formatdate
 
-from sources.intercom.api.rate_window import Pace, Permit
+from sources.intercom.api.rate_window import Permit, RateLimiter
 
 NOON = 1_790_000_000  # unix seconds at the monotonic time 0, where a window of ten seconds begins
 
@@ -20,8 +20,8 @@ def headers(remaining: object, *, limit: object = 100, reset: object = NOON + 10
     }
 
 
-class Paced(Pace):
-    """A pace that keeps the permits that are out.
+class Limiter(RateLimiter):
+    """A rate limiter that keeps the permits that are out.
 
     Attributes:
         out: those without an outcome yet, in the order of sending.
@@ -31,41 +31,41 @@ class Paced(Pace):
         super().__init__(share)
         self.out: deque[Permit] = deque()
 
-    def take(self, now: float) -> Permit | None:
-        permit = super().take(now)
+    def try_acquire(self, now: float) -> Permit | None:
+        permit = super().try_acquire(now)
         if permit is not None:
             self.out.append(permit)
         return permit
 
 
-def answer(pace: Paced, status: int, told: dict[str, str], now: float, *, newest: bool = False) -> None:
+def answer(limiter: Limiter, status: int, told: dict[str, str], now: float, *, newest: bool = False) -> None:
     """Answer the oldest request that is out, or the newest."""
     # The wall clock is a day off throughout: nothing may rest on it while there is a Date.
-    permit = pace.out.pop() if newest else pace.out.popleft()
-    pace.answered(permit, status, told, now, NOON + now + 86_400)
+    permit = limiter.out.pop() if newest else limiter.out.popleft()
+    limiter.answered(permit, status, told, now, NOON + now + 86_400)
 
 
-def fail(pace: Paced, now: float) -> None:
+def fail(limiter: Limiter, now: float) -> None:
     """The oldest request that is out gets no answer."""
-    pace.failed(pace.out.popleft(), now)
+    limiter.failed(limiter.out.popleft(), now)
 
 
-def give_back(pace: Paced, now: float) -> None:
+def give_back(limiter: Limiter, now: float) -> None:
     """The oldest request that is out is never sent."""
-    pace.give_back(pace.out.popleft(), now)
+    limiter.give_back(limiter.out.popleft(), now)
 
 
-def opened(remaining: int, *, limit: int = 100, share: float = 1.0) -> Paced:
+def opened(remaining: int, *, limit: int = 100, share: float = 1.0) -> Limiter:
     """A budget whose first answer came at the time 0."""
-    pace = Paced(share)
-    assert pace.take(0)
-    answer(pace, 200, headers(remaining, limit=limit), 0)
-    return pace
+    limiter = Limiter(share)
+    assert limiter.try_acquire(0)
+    answer(limiter, 200, headers(remaining, limit=limit), 0)
+    return limiter
 
 
-def taken(pace: Paced, now: float) -> int:
+def taken(limiter: Limiter, now: float) -> int:
     """How many requests may go now, all of which then do."""
     count = 0
-    while count < 10_000 and pace.take(now):
+    while count < 10_000 and limiter.try_acquire(now):
         count += 1
     return count

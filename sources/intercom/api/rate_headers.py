@@ -1,4 +1,4 @@
-"""What the headers of an answer tell about the rate limit, and about the server's clock."""
+"""Reads the rate headers of an answer, and the server's clock from its `Date`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGEST_NUMBER = 1e12
 
 
 def _number(text: str | None) -> float | None:
-    """The number a header gives; None when it is absent, none, or beyond reason."""
+    """The number in a header; None when it is missing, invalid or far too large."""
     try:
         value = float(text or "")
     except ValueError:
@@ -29,7 +29,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _unix_seconds(text: str | None) -> float | None:
-    """The time an HTTP-date gives; None when it is absent or none."""
+    """The time of an HTTP-date; None when it is missing or invalid."""
     try:
         return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -39,8 +39,8 @@ def _unix_seconds(text: str | None) -> float | None:
 class ServerClock:
     """The server's unix time, on the local monotonic clock.
 
-    `Date` is cut to whole seconds and arrives late, so `Date - received_at` never exceeds the truth and the
-    largest of many is close to it. Only the last minute or two count: clocks are set now and then.
+    `Date` is cut to whole seconds and arrives late. So `Date - received_at` is never too large, and the largest of
+    many is close to the truth. Only the last minute or two count, because clocks are adjusted now and then.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class ServerClock:
         self._wall_ahead = 0.0
 
     def saw(self, date: float | None, now: float, wall: float) -> None:
-        """An answer came at `now` with this `Date`; without any, the machine's own clock must do."""
+        """Learn from the `Date` of an answer received at `now`; without one, this machine's clock is used."""
         self._wall_ahead = wall - now
         if date is None:
             return
@@ -66,12 +66,12 @@ class ServerClock:
 
 
 class HeaderReader:
-    """Reads the headers of the answers.
+    """Reads the rate headers, one answer after another.
 
     Attributes:
-        limit: of the answer last read; None when it told none that can be true.
-        reset: of the answer last read; None when it told none that can be true.
-        changed: whether the answer last read differs from the one before in more than `Remaining`.
+        limit: of the last answer; None when missing or impossible.
+        reset: of the last answer; None when missing or impossible.
+        changed: whether the last answer differs from the one before in more than `Remaining`.
         server_clock: the server's time by the answers' `Date`.
     """
 
@@ -84,7 +84,7 @@ class HeaderReader:
         self._warned: set[str] = set()
 
     def remaining(self, headers: Mapping[str, str], now: float, wall: float) -> int | None:
-        """Read one answer: its `Remaining`, from 0 to the limit; None when it doesn't tell limit and rest."""
+        """Read one answer: its `Remaining`, from 0 to the limit; None without a limit or without `Remaining`."""
         get = headers.get
         texts = (get("Date"), get(_LIMIT), get(_RESET))
         self.changed = texts != self._texts
@@ -97,7 +97,7 @@ class HeaderReader:
         return int(min(max(0, remaining), self.limit))
 
     def retry_after_seconds(self, headers: Mapping[str, str], now: float) -> float | None:
-        """How long `Retry-After` (seconds or an HTTP-date) asks to wait, at most a minute; None without it."""
+        """How long to wait by `Retry-After` (seconds or an HTTP-date), at most a minute; None without it."""
         text = headers.get("Retry-After")
         seconds = _number(text)
         if seconds is None:
@@ -116,14 +116,14 @@ class HeaderReader:
             self.limit = int(limit_number)
         elif limit is not None:
             self._warn(_LIMIT, limit, "going by answers of 429 alone")
-        # The answer's own Date tells best: the answer may have been long under way.
+        # The answer's own Date fits best: the answer may have been under way for long.
         server_now = answered_at if answered_at is not None else self.server_clock.unix(now)
         if reset_number is not None and -1 <= reset_number - server_now <= LONGEST_WAIT_SECONDS + 1:
             self.reset = reset_number
         elif reset is not None:
             self._warn(_RESET, reset, "going by the length of a window")
 
-    def _warn(self, name: str, text: str, mend: str) -> None:
+    def _warn(self, name: str, text: str, instead: str) -> None:
         if name not in self._warned:
             self._warned.add(name)
-            logger.warning("the header %s: %.40s can't be true; %s", name, text, mend)
+            logger.warning("the header %s: %.40s can't be true; %s", name, text, instead)

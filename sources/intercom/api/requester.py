@@ -108,15 +108,8 @@ class Requester:
         Raises:
             TokenRefused, ApiUnreachable: the run can't go on.
         """
-        asked_at = time.monotonic()
-        try:
-            return await self._attempt_call(call_id, 1)
-        except Fault as fault:
-            first = fault
-        return await self._call_again(call_id, first, asked_at)
-
-    async def _call_again(self, call_id: str, first: Fault, asked_at: float) -> CallRow | CallError:
-        attempts = 1
+        attempts = 0
+        asked_at = 0.0
 
         async def attempt() -> CallRow | CallError:
             nonlocal attempts, asked_at
@@ -125,7 +118,7 @@ class Requester:
             return await self._attempt_call(call_id, attempts)
 
         try:
-            return await self._retry(first, attempt, self._settings.retry_seconds)
+            return await self._retry(attempt, self._settings.retry_seconds)
         except Fault as fault:
             if not await self._is_alive(asked_at):
                 raise self._unreachable(fault) from fault
@@ -159,11 +152,7 @@ class Requester:
             Fault: the last one, when the policy gave up.
             BodyTooLarge: see there.
         """
-        try:
-            return await self._attempt(send, read)
-        except Fault as fault:
-            first = fault
-        return await self._retry(first, lambda: self._attempt(send, read), retry_seconds)
+        return await self._retry(lambda: self._attempt(send, read), retry_seconds)
 
     async def watch(self) -> NoReturn:
         """The one clock of the run: see that something usable comes, whatever waits; cancel it when the run ends.
@@ -189,17 +178,16 @@ class Requester:
             elif since is not None and not await self._is_alive(since):
                 raise self._unreachable(self._last_fault) from self._last_fault
 
-    def _retry(self, first: Fault, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> Awaitable[T]:
+    def _retry(self, attempt: Callable[[], Awaitable[T]], retry_seconds: float) -> Awaitable[T]:
         return retry(
-            first,
-            attempt,
-            retry_seconds=retry_seconds,
-            give_up_on_rate_limit=self._nothing_usable,
-            sleep=self._sleep,
-            before_sleep=self._count_retry,
+            attempt, retry_seconds=retry_seconds, give_up_on_rate_limit=self._nothing_usable, sleep=self._sleep
         )
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, fault: Fault, seconds: float) -> None:
+        """Wait before a retry."""
+        self._counts.retries += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            _tell(fault, "retry", f"asked again in {seconds:.1f} s")
         self.sleeping += 1
         self._on_sleep()
         try:
@@ -289,11 +277,6 @@ class Requester:
             self._refusals_in_a_row += 1
             self._refused_at = time.monotonic()
 
-    def _count_retry(self, fault: Fault, failed: int, seconds: float) -> None:
-        self._counts.retries += 1
-        if logger.isEnabledFor(logging.DEBUG):
-            _tell(fault, "retry", f"asked again in {seconds:.1f} s")
-
     def _report_silence(self, since: float, left: float) -> None:
         """Say once that nothing answers; a wait for the rate limit is reported as such."""
         fault = self._last_fault
@@ -356,7 +339,7 @@ def _now() -> datetime:
 
 
 def _tell_wait(seconds: float, reason: str) -> None:
-    # a window of our own that is spent is the ordinary pace, and no news
+    # using up a window ourselves is normal, and no news
     level = logging.INFO if "429" in reason or "most of it" in reason else logging.DEBUG
     fields = {"event": "wait", "for": "rate limit", "seconds": round(seconds, 1)}
     logger.log(level, "waiting %.0f s: %s", seconds, reason, extra={"fields": fields})

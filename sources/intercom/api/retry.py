@@ -1,17 +1,16 @@
-"""The retry policy, all of it: which answers are worth asking again, how often, and how long.
+"""The retry policy: which answers are requested again, how often, and after how long.
 
-| what came | asked again |
+| answer | retried |
 |---|---|
-| no answer: connection refused, reset or cut, time limit | yes, code `connection` or `timeout` |
-| 200 that can't be read as a JSON object | yes, code `invalid_json` |
-| 408, 425, and every 5xx but 501 and 505, those of CDNs and proxies (520 to 527, 530) too | yes |
-| 429 | yes, when the rate budget's window turns; the wait is not the call's fault and not counted |
+| none: connection refused, reset or cut, time limit | yes, code `connection` or `timeout` |
+| 200 that is no JSON object | yes, code `invalid_json` |
+| 408, 425, every 5xx except 501 and 505; so also those of CDNs and proxies (520 to 527, 530) | yes |
+| 429 | yes, in the next window of the rate budget; the wait does not count |
 | 200 of another call, 400, 404, 410, 3xx, a 403 that is not Intercom's, any other status | no |
 | 401, a 403 of Intercom's own | no: the whole run stops |
 
-The waits between attempts grow by half, from a quarter of a second to half a minute, with jitter, until
-`retry_seconds` of trouble are spent on one call. Where nothing at all is answered usably for so long, the run ends
-(`asking`).
+Waits grow by half, from a quarter of a second to half a minute, with jitter. A call is given up after `retry_seconds`
+of failures. A run ends when no request at all succeeds for that long (`requester`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _FIRST_WAIT_SECONDS = 0.25
 _GROWTH = 1.5
 _LONGEST_WAIT_SECONDS = 30.0
 _JITTER_SECONDS = 0.25
-_NEVER_BETTER = frozenset({501, 505})  # not implemented, HTTP version not supported
+_PERMANENT_5XX = frozenset({501, 505})  # not implemented, HTTP version not supported
 
 T = TypeVar("T")
 
@@ -35,9 +34,9 @@ class Fault(Exception):
     """An attempt that is worth repeating.
 
     Attributes:
-        code: Intercom's code of the error, or one of our own (`connection`, `timeout`, `invalid_json`).
+        code: Intercom's error code, or one of ours (`connection`, `timeout`, `invalid_json`).
         http_status: None when there was no answer.
-        waited_seconds: how long the attempt had waited for the rate budget before it was made.
+        waited_seconds: how long the attempt had waited for the rate budget before it was sent.
     """
 
     def __init__(
@@ -52,58 +51,50 @@ class Fault(Exception):
 
     @property
     def rate_limited(self) -> bool:
-        """Whether the API asked us to wait (429)."""
+        """Whether the answer was a 429."""
         return self.http_status == 429
 
 
 def is_retryable(status: int) -> bool:
-    """Whether an answer of this HTTP status may be better the next time."""
-    return status in (408, 425, 429) or (500 <= status < 600 and status not in _NEVER_BETTER)
+    """Whether a later answer may be better than one of this HTTP status."""
+    return status in (408, 425, 429) or (500 <= status < 600 and status not in _PERMANENT_5XX)
 
 
 async def retry(
-    fault: Fault,
     attempt: Callable[[], Awaitable[T]],
     *,
     retry_seconds: float,
     give_up_on_rate_limit: Callable[[], bool],
-    sleep: Callable[[float], Awaitable[None]],
-    before_sleep: Callable[[Fault, int, float], None],
+    sleep: Callable[[Fault, float], Awaitable[None]],
 ) -> T:
-    """Repeat `attempt`, whose first try ended in `fault`, by the policy above.
-
-    The first try is the caller's: nearly every call is answered by it, and pays nothing for the policy.
+    """Repeat `attempt` by the policy above until it succeeds.
 
     Args:
-        fault: what the first try ended in.
-        attempt: one more try.
-        retry_seconds: the most trouble to have, as the policy counts it.
-        give_up_on_rate_limit: asked after each 429.
-        sleep: waits so many seconds.
-        before_sleep: told of each wait: the fault, how many attempts have failed, the seconds to wait.
+        attempt: one attempt; only a `Fault` is retried.
+        retry_seconds: how long to go on after the first fault, waits for the rate budget not counted.
+        give_up_on_rate_limit: called after each 429.
+        sleep: waits some seconds after a fault.
 
     Raises:
         Fault: the last one, when the policy gave up.
     """
-    began_at = time.monotonic()
-    waited_seconds = 0.0
+    failing_since = 0.0
     for failed in itertools.count(1):
-        # what it was raised in and from: a dozen frames and an answer, kept for as long as the wait is
-        fault.__traceback__ = fault.__context__ = None
-        seconds = 0.0 if fault.rate_limited else _wait_seconds(failed)
-        if fault.rate_limited:
-            gives_up = give_up_on_rate_limit()
-        else:
-            gives_up = time.monotonic() - began_at - waited_seconds + seconds >= retry_seconds
-        if gives_up:
-            break
-        before_sleep(fault, failed, seconds)
-        await sleep(seconds)
         try:
             return await attempt()
-        except Fault as another:
-            fault = another
-        waited_seconds += fault.waited_seconds
+        except Fault as error:
+            fault = error
+        # Else a dozen frames and an answer stay in memory during the wait.
+        fault.__traceback__ = fault.__context__ = None
+        failing_since = time.monotonic() if failed == 1 else failing_since + fault.waited_seconds
+        if fault.rate_limited:
+            seconds, gives_up = 0.0, give_up_on_rate_limit()
+        else:
+            seconds = _wait_seconds(failed)
+            gives_up = time.monotonic() - failing_since + seconds >= retry_seconds
+        if gives_up:
+            break
+        await sleep(fault, seconds)
     raise fault
 
 

@@ -102,8 +102,8 @@ def test_two_loads_share_the_windows(latencies: tuple[float, float], second_star
         return api
 
     api = simulate(main())
-    assert api.least_used() >= 0.95
-    assert api.most_refused() <= 2
+    assert api.least_used() >= 0.98
+    assert api.refused() <= 2
     together = api.full_windows()[2:]
     assert min(window.used_by["first"] for window in together) >= 300
     assert min(window.used_by["second"] for window in together) >= 300
@@ -116,8 +116,8 @@ def test_four_loads_share_the_windows() -> None:
         return api
 
     api = simulate(main())
-    assert api.least_used() >= 0.95
-    assert api.most_refused() <= 4  # at most the probe of each
+    assert api.least_used() >= 0.98
+    assert api.refused() <= 4  # at most the probe of each
     assert all(min(window.used_by.values()) >= 150 for window in api.full_windows())
 
 
@@ -154,10 +154,8 @@ def test_a_budget_used_up_by_others_for_minutes_is_waited_for_and_said() -> None
     assert load.api.most_refused() == 1  # the probe
     assert load.longest_acquire_seconds <= 11
     assert len(load.waits) >= 12
-    assert {reason for _, reason in load.waits[:12]} == {
-        "the window's budget of 1,666 requests is used, most of it before this load began",  # the first
-        "the window's budget of 1,666 requests is used, most of it by others",
-    }
+    reasons = {reason for _, reason in load.waits[:12]}
+    assert reasons == {"the window's budget of 1,666 requests is used, most of it by other apps or an earlier load"}
     assert [window.used_by["ours"] for window in load.api.full_windows()[-2:]] == [1666, 1666]
 
 
@@ -194,7 +192,7 @@ def test_a_reset_that_cant_be_true_bounds_the_wait(reset: str | None, caplog: py
 def test_a_reset_that_never_moves_is_taken_for_what_it_is() -> None:
     load = run_alone(SMALL | {"spoil": spoiling(X_RateLimit_Reset="1790000010")})
     assert load.api.refused() <= 7
-    assert load.api.part_used() >= 0.9
+    assert load.api.part_used() >= 0.8
 
 
 @pytest.mark.parametrize(
@@ -230,7 +228,7 @@ def test_headers_that_some_answers_lack_are_not_missed() -> None:
         return Answer(answer.status, {} if chance.random() < 0.3 else answer.headers)
 
     load = run_alone(SMALL | {"spoil": spoil})
-    assert load.api.refused() == 0
+    assert load.api.refused() <= 2  # where the first answer of a window is such a one
     assert load.api.part_used() >= 0.99
 
 

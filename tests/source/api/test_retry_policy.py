@@ -28,7 +28,7 @@ class Outlasting:
 
     Attributes:
         waits: in seconds, one before each attempt but the first.
-        told: what was said before each wait: which attempt had failed, and how long the wait would be.
+        faults: those waited after.
         failure: the fault it gave up with; None when an answer came.
     """
 
@@ -42,33 +42,29 @@ class Outlasting:
         gives_up: bool = False,
     ) -> None:
         self.waits: list[float] = []
-        self.told: list[tuple[int, float]] = []
+        self.faults: list[Fault] = []
         self.failure: Fault | None = None
-        first, *others = faults
+        left = list(faults)
 
         async def attempt() -> str:
             await asyncio.sleep(attempt_seconds)
-            if others:
-                raise others.pop(0)
+            if left:
+                raise left.pop(0)
             return "the answer"
 
-        async def sleep(seconds: float) -> None:
+        async def sleep(fault: Fault, seconds: float) -> None:
             self.waits.append(seconds)
+            self.faults.append(fault)
             await asyncio.sleep(seconds)
-
-        def before_sleep(fault: Fault, failed: int, seconds: float) -> None:
-            self.told.append((failed, seconds))
 
         async def main() -> None:
             monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
             try:
                 answer = await retry(
-                    first,
                     attempt,
                     retry_seconds=retry_seconds,
                     give_up_on_rate_limit=lambda: gives_up,
                     sleep=sleep,
-                    before_sleep=before_sleep,
                 )
             except Fault as failure:
                 self.failure = failure
@@ -103,8 +99,7 @@ def test_it_gives_up_where_the_next_wait_would_pass_retry_seconds(monkeypatch: p
     outlasting = Outlasting(monkeypatch, faults, retry_seconds=4.6)
     assert len(outlasting.waits) == 5
     assert outlasting.failure is faults[5]
-    assert [attempt for attempt, _ in outlasting.told] == [1, 2, 3, 4, 5]
-    assert [seconds for _, seconds in outlasting.told] == outlasting.waits
+    assert outlasting.faults == faults[:5]
 
 
 def test_the_time_that_attempts_take_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,21 +165,11 @@ def test_what_an_attempt_held_is_let_go_while_its_call_waits() -> None:
         except ValueError:
             raise fault() from None
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(fault: Fault, seconds: float) -> None:
         is_held.append(held[-1]() is not None)
 
     async def main() -> None:
-        try:
-            await attempt()
-        except Fault as first:
-            await retry(
-                first,
-                attempt,
-                retry_seconds=60,
-                give_up_on_rate_limit=lambda: False,
-                sleep=sleep,
-                before_sleep=lambda fault, failed, seconds: None,
-            )
+        await retry(attempt, retry_seconds=60, give_up_on_rate_limit=lambda: False, sleep=sleep)
 
     simulate(main())
     assert is_held == [False, False]
