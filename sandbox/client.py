@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 
-class Answer(NamedTuple):
+class ReceivedAnswer(NamedTuple):
     """What came back, to the byte."""
 
     status: int
@@ -21,7 +21,9 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-def request(method: str, url: str, *, headers: Mapping[str, str] | None = None, json_body: object = None) -> Answer:
+def request(
+    method: str, url: str, *, headers: Mapping[str, str] | None = None, json_body: object = None
+) -> ReceivedAnswer:
     """Send one request and read its answer whole.
 
     Raises:
@@ -35,6 +37,6 @@ def request(method: str, url: str, *, headers: Mapping[str, str] | None = None, 
     try:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return ReceivedAnswer(response.status, response.headers, response.read())
     finally:
         connection.close()

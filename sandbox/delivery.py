@@ -9,7 +9,7 @@ import struct
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from .faults import Answer, Fault
+from .faults import InjectedFault, PlannedAnswer
 
 CHUNK = b"x" * 65_536
 LINGER_NONE = struct.pack("ii", 1, 0)
@@ -37,7 +37,9 @@ KEPT = _Sent(keep_alive=True)
 CLOSED = _Sent(keep_alive=False)
 
 
-async def deliver(request: web.BaseRequest, head: bytes, answer: Answer, fault: Fault) -> web.StreamResponse:
+async def deliver(
+    request: web.BaseRequest, head: bytes, answer: PlannedAnswer, fault: InjectedFault
+) -> web.StreamResponse:
     """Send `head` (status line, headers, blank line) and the answer's body the way the fault says."""
     transport = request.transport
     if transport is None:
@@ -75,7 +77,7 @@ async def deliver(request: web.BaseRequest, head: bytes, answer: Answer, fault: 
     return kept
 
 
-def declared_length(answer: Answer, fault: Fault) -> int:
+def declared_length(answer: PlannedAnswer, fault: InjectedFault) -> int:
     """What `Content-Length` says."""
     if fault.name == "huge":
         return fault.number(100_000_000)

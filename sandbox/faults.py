@@ -68,7 +68,7 @@ HTML_PAGE = b"<html><head><title>%d</title></head><body><h1>Something in between
 
 
 @dataclass(slots=True)
-class Answer:
+class PlannedAnswer:
     """An answer before it is written: `length` is the `Content-Length` where that is a lie."""
 
     status: int
@@ -80,7 +80,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """A fault by name, with its argument as a number where it takes one."""
 
     name: str
@@ -103,13 +103,13 @@ class Fault:
         return default if self.argument is None else int(self.argument)
 
 
-OK = Fault("ok")
+OK = InjectedFault("ok")
 
 
-def error(status: int, request_id: str, message: str | None = None, code: str | None = None) -> Answer:
+def error(status: int, request_id: str, message: str | None = None, code: str | None = None) -> PlannedAnswer:
     """Intercom's `error.list` answer of this status."""
     item = {"code": code or ERROR_CODES.get(status, "error"), "message": message or REASONS.get(status)}
-    return Answer(status, dump({"type": "error.list", "request_id": request_id, "errors": [item]}))
+    return PlannedAnswer(status, dump({"type": "error.list", "request_id": request_id, "errors": [item]}))
 
 
 def dump(value: object) -> bytes:
@@ -129,24 +129,24 @@ class Faults:
         self._weights = list(settings.fault_weights.values())
         self._drawn = list(settings.fault_weights)
 
-    def strikes(self, call_id: str, request: int, attempt: int) -> Fault:
+    def strikes(self, call_id: str, request: int, attempt: int) -> InjectedFault:
         """The fault of the `request`th of all requests, the `attempt`th for this id; `OK` for none.
 
         `GET /me` is struck by its script alone.
         """
         if script := self._scripts.get(call_id):
             for fault in script:
-                return Fault.parse(fault)
+                return InjectedFault.parse(fault)
         if request == 0:  # GET /me, which has no number among the others
             return OK
         for first, last, fault in self.settings.fault_ranges:
             if first <= request and (last is None or request <= last):
-                return Fault.parse(fault)
+                return InjectedFault.parse(fault)
         if self.settings.fault_share:
             digest = blake2b(f"{self.settings.seed}:{call_id}:{attempt}".encode(), digest_size=8).digest()
             chance = Random(int.from_bytes(digest))
             if chance.random() < self.settings.fault_share:
-                return Fault.parse(chance.choices(self._drawn, self._weights)[0])
+                return InjectedFault.parse(chance.choices(self._drawn, self._weights)[0])
         return OK
 
 
@@ -159,44 +159,44 @@ class Context:
     redirect_to: str
 
 
-Replace = Callable[[Fault, Answer, Context], Answer]
+Replace = Callable[[InjectedFault, PlannedAnswer, Context], PlannedAnswer]
 
 
-def _status(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _status(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     return error(fault.number(500), context.request_id)
 
 
-def _bare(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _bare(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     bare = error(fault.number(429), context.request_id)
     bare.rate_headers = False
     return bare
 
 
-def _html(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _html(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     status = fault.number(200)
-    return Answer(status, HTML_PAGE % status, content_type=HTML, rate_headers=status == 200)
+    return PlannedAnswer(status, HTML_PAGE % status, content_type=HTML, rate_headers=status == 200)
 
 
-def _redirect(fault: Fault, answer: Answer, context: Context) -> Answer:
-    return Answer(fault.number(302), b"", headers=f"Location: {context.redirect_to}\r\n".encode())
+def _redirect(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
+    return PlannedAnswer(fault.number(302), b"", headers=f"Location: {context.redirect_to}\r\n".encode())
 
 
-def _broken_gzip(fault: Fault, answer: Answer, context: Context) -> Answer:
-    return Answer(200, b"\x1f\x8b\x08\x00" + answer.body, headers=b"Content-Encoding: gzip\r\n")
+def _broken_gzip(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
+    return PlannedAnswer(200, b"\x1f\x8b\x08\x00" + answer.body, headers=b"Content-Encoding: gzip\r\n")
 
 
-def _wrong_length(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _wrong_length(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     answer.length = max(0, len(answer.body) + fault.number(0))
     return answer
 
 
-def _with_fields(answer: Answer, fields: dict[str, Any]) -> Answer:
+def _with_fields(answer: PlannedAnswer, fields: dict[str, Any]) -> PlannedAnswer:
     if answer.status != 200:
         return answer
-    return Answer(200, dump(json.loads(answer.body) | fields))
+    return PlannedAnswer(200, dump(json.loads(answer.body) | fields))
 
 
-def _unknown_fields(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _unknown_fields(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     fields = {
         "sentiment": {"score": -3, "labels": ["angry", "tired"]},
         "cost_in_cents": 123456789012345678901234567890,
@@ -208,7 +208,7 @@ def _unknown_fields(fault: Fault, answer: Answer, context: Context) -> Answer:
     return _with_fields(answer, fields)
 
 
-def _odd_values(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _odd_values(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     fields = {
         "state": "comp\u0000leted",
         "ended_reason": "half \ud800 a pair",
@@ -222,17 +222,17 @@ def _odd_values(fault: Fault, answer: Answer, context: Context) -> Answer:
     return _with_fields(answer, fields)
 
 
-def _deep(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _deep(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     levels = fault.number(100_000)
-    return Answer(200, answer.body.rstrip(b"}") + b',"deep":' + b"[" * levels + b"]" * levels + b"}")
+    return PlannedAnswer(200, answer.body.rstrip(b"}") + b',"deep":' + b"[" * levels + b"]" * levels + b"}")
 
 
-def _same(fault: Fault, answer: Answer, context: Context) -> Answer:
+def _same(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     return answer
 
 
 def _body(body: bytes, content_type: str = JSON) -> Replace:
-    return lambda fault, answer, context: Answer(200, body, content_type)
+    return lambda fault, answer, context: PlannedAnswer(200, body, content_type)
 
 
 # Faults of what is said, and faults of how it is delivered (sandbox.delivery).
@@ -244,7 +244,7 @@ REPLACED: dict[str, Replace] = {
     "empty200": _body(b""),
     "not_json": _body(b'{"type":"call","id":'),
     "array200": _body(b'[{"type":"call"}]'),
-    "other_call": lambda fault, answer, context: Answer(200, dump(context.other_call())),
+    "other_call": lambda fault, answer, context: PlannedAnswer(200, dump(context.other_call())),
     "unknown_fields": _unknown_fields,
     "odd_values": _odd_values,
     "deep": _deep,
@@ -255,6 +255,6 @@ REPLACED: dict[str, Replace] = {
 DELIVERIES = ("ok", "reset", "reset_mid", "cut", "close", "drip", "slow", "hang", "huge")
 
 
-def replaced(fault: Fault, answer: Answer, context: Context) -> Answer:
+def replaced(fault: InjectedFault, answer: PlannedAnswer, context: Context) -> PlannedAnswer:
     """The answer as the fault makes it; a fault of delivery leaves it as it is."""
     return REPLACED.get(fault.name, _same)(fault, answer, context)

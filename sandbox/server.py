@@ -21,7 +21,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from .calls import Workspace
 from .delivery import declared_length, deliver
-from .faults import OK, REASONS, Answer, Context, Fault, Faults, dump, error, replaced
+from .faults import OK, REASONS, Context, Faults, InjectedFault, PlannedAnswer, dump, error, replaced
 from .listing import Listing, page_of
 from .settings import API_VERSIONS, Settings
 from .stats import Stats
@@ -115,7 +115,7 @@ class Api:
         await asyncio.sleep(fault.argument or 0 if fault.name == "slow" else 0)
         return await self._send(request, answer, fault, headers, asked.request_id, version)
 
-    def _decide(self, asked: Asked) -> tuple[Answer, Fault, bytes]:
+    def _decide(self, asked: Asked) -> tuple[PlannedAnswer, InjectedFault, bytes]:
         """The answer, the fault that strikes it, and the rate-limit header lines."""
         settings, call_id, request_id = self.settings, asked.call_id, asked.request_id
         if asked.authorization is None or not self._authorized(asked.authorization):
@@ -140,20 +140,20 @@ class Api:
         admission.window.ok += answer.status == 200 and fault.name not in UNTOUCHED
         return answer, fault, headers if answer.rate_headers else b""
 
-    def _right(self, asked: Asked) -> Answer:
+    def _right(self, asked: Asked) -> PlannedAnswer:
         settings, call_id = self.settings, asked.call_id
         status = settings.statuses.get(call_id, 200)
         if asked.page_size is not None and status == 200:
             status = settings.list_status
         if status != 200:
             stated = self._stated(call_id)
-            return error(status, asked.request_id) if stated is None else Answer(status, stated)
+            return error(status, asked.request_id) if stated is None else PlannedAnswer(status, stated)
         body: bytes | None
         if call_id == ME:
             body = self._stated(ME) or self._me()
         else:
             body = self._call(call_id, asked) if asked.page_size is None else self._page(asked)
-        return error(404, asked.request_id, NOT_FOUND) if body is None else Answer(200, body)
+        return error(404, asked.request_id, NOT_FOUND) if body is None else PlannedAnswer(200, body)
 
     def _me(self) -> bytes:
         """The token's admin and its workspace (Intercom 2.14, `GET /me`)."""
@@ -220,8 +220,8 @@ class Api:
     async def _send(
         self,
         request: web.BaseRequest,
-        answer: Answer,
-        fault: Fault,
+        answer: PlannedAnswer,
+        fault: InjectedFault,
         headers: bytes,
         request_id: str,
         version: str | None = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from .faults import Fault
+from .faults import InjectedFault
 
 API_VERSIONS = ("2.14", "2.15", "2.16", "2.17", "Preview", "Unstable")
 CHOICES = {
@@ -148,11 +148,11 @@ class Settings:
             if isinstance(script, str):
                 raise TypeError(f"faults has {script!r} for an id: give a list of faults")
             for fault in script:
-                Fault.parse(fault)
+                InjectedFault.parse(fault)
         for _first, _last, fault in self.fault_ranges:
-            Fault.parse(fault)
+            InjectedFault.parse(fault)
         for fault in self.fault_weights:
-            Fault.parse(fault)
+            InjectedFault.parse(fault)
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """These settings with `changes` merged in; ValueError names a setting that does not exist."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dlt.destinations.sql_client import SqlClientBase
 from rich.console import Console
 
-from sources.intercom.api.answers import cause_of_403, read_error
+from sources.intercom.api.answers import cause_of_403, is_missing, read_error
 from sources.intercom.api.client import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
 from sources.intercom.api.workspace import Asked, Workspace, read_workspace
 from sources.intercom.errors import ApiUnreachable, ConfigurationError, TokenRefused
@@ -21,7 +21,7 @@ from ..destinations.rights import require_usable
 from ..outcome import ExitCode, RunStopped, printable
 from ..run.workspace import read_workspace as read_dataset_workspace
 
-# Intercom's ids begin at 1: a 404 in Intercom's own words is the answer that proves everything.
+# Intercom's ids begin at 1: Intercom's own 404 proves that everything works.
 NO_CALL = "0"
 _VERDICTS = {None: ("?", "yellow"), ExitCode.DONE: ("ok", "green")}
 _CHECK_TABLE = "_intercom_calls_check"
@@ -117,7 +117,7 @@ def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
         trouble = f"{where} is in trouble ({told}): try again later"
         yield from (Finding("API", ExitCode.FAILED, trouble), *_not_judged())
         return
-    elif answer.status not in (200, 404, 429) or (answer.status == 404 and error.code is None):
+    elif answer.status not in (200, 429) and not is_missing(answer.status, error.code):
         odd = f"{where} does not answer as Intercom does ({told}): check base_url and the proxy"
         yield from (Finding("API", ExitCode.FAILED, odd), *_not_judged())
         return

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox import Sandbox
-from sandbox.client import Answer, request
+from sandbox.client import ReceivedAnswer, request
 
 RATE_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 COMPLETED = {
@@ -52,14 +52,14 @@ def api(running: Sandbox) -> Sandbox:
     return running
 
 
-def get(api: Sandbox, path: str, **headers: str) -> Answer:
+def get(api: Sandbox, path: str, **headers: str) -> ReceivedAnswer:
     """One GET of a call id or a path on a connection of its own; `Name_Of_Header` for the header's name."""
     sent = {"Authorization": f"Bearer {api.token}", "Intercom-Version": "2.14"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     return request("GET", f"{api.url}{path if path.startswith('/') else f'/calls/{path}'}", headers=sent)
 
 
-def error_code(answer: Answer) -> str:
+def error_code(answer: ReceivedAnswer) -> str:
     assert answer.json["type"] == "error.list"
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
     return str(answer.json["errors"][0]["code"])

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox import Sandbox
-from sandbox.client import Answer, request
+from sandbox.client import ReceivedAnswer, request
 
 CALL = {"type": "call", "id": "1000043", "state": "completed", "duration": None}
 
@@ -31,11 +31,11 @@ def api(running: Sandbox) -> Sandbox:
     return running
 
 
-def get(api: Sandbox, call_id: str) -> Answer:
+def get(api: Sandbox, call_id: str) -> ReceivedAnswer:
     return request("GET", f"{api.url}/calls/{call_id}", headers={"Authorization": f"Bearer {api.token}"})
 
 
-def struck(api: Sandbox, *faults: str, call_id: str = "1000043") -> Answer:
+def struck(api: Sandbox, *faults: str, call_id: str = "1000043") -> ReceivedAnswer:
     api.configure(faults={call_id: list(faults)})
     return get(api, call_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
-from sandbox.client import Answer, request
+from sandbox.client import ReceivedAnswer, request
 
 FIRST_TEN = [str(number) for number in range(1_000_001, 1_000_011)]
 
@@ -25,7 +25,7 @@ def api(running: Sandbox) -> Sandbox:
     return running
 
 
-def get(api: Sandbox, path: str, **headers: str) -> Answer:
+def get(api: Sandbox, path: str, **headers: str) -> ReceivedAnswer:
     return request("GET", f"{api.url}{path}", headers={"Authorization": f"Bearer {api.token}", **headers})
 
 

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox import Sandbox
-from sandbox.client import Answer, request
+from sandbox.client import ReceivedAnswer, request
 
 ROOT = Path(__file__).parents[2]
 
 
-def get(url: str, call_id: str, token: str = "demo-token") -> Answer:
+def get(url: str, call_id: str, token: str = "demo-token") -> ReceivedAnswer:
     return request("GET", f"{url}/calls/{call_id}", headers={"Authorization": f"Bearer {token}"})
 
 

@@ -54,7 +54,7 @@ def simulate(main: Coroutine[Any, Any, Outcome]) -> Outcome:
         loop.close()
 
 
-class Answer(NamedTuple):
+class SimulatedAnswer(NamedTuple):
     status: int
     headers: Headers
 
@@ -80,7 +80,7 @@ class Api:
     phase_seconds: float = 0.0
     latency_seconds: Callable[[float], float] = lambda now: 0.15
     jitter: float = 0.25
-    spoil: Callable[[Answer, float, random.Random], Answer] = lambda answer, now, chance: answer
+    spoil: Callable[[SimulatedAnswer, float, random.Random], SimulatedAnswer] = lambda answer, now, chance: answer
     lost: float = 0.0
     taken_by_others: Callable[[float], int] = lambda now: 0
     round_reset: Callable[[float], int] = floor
@@ -103,7 +103,7 @@ class Api:
         seen.limit = self.limit(self.now())
         return index, seen
 
-    def serve(self, who: str) -> Answer:
+    def serve(self, who: str) -> SimulatedAnswer:
         """A request arrives."""
         index, seen = self.window()
         refused = seen.used >= seen.limit
@@ -119,9 +119,9 @@ class Api:
             "X-RateLimit-Remaining": str(max(0, seen.limit - seen.used)),
             "X-RateLimit-Reset": str(self.round_reset(ends_at)),
         }
-        return self.spoil(Answer(429 if refused else 200, headers), self.now(), self.chance)
+        return self.spoil(SimulatedAnswer(429 if refused else 200, headers), self.now(), self.chance)
 
-    async def get(self, who: str, latency_seconds: float | None = None) -> Answer:
+    async def get(self, who: str, latency_seconds: float | None = None) -> SimulatedAnswer:
         """A request and its answer, each under way for half of the latency.
 
         Raises:
@@ -214,13 +214,13 @@ async def foreign(api: Api, per_second: float, seconds: float, name: str = "fore
         api.serve(name)
 
 
-def spoiling(**headers: str | None) -> Callable[[Answer, float, random.Random], Answer]:
+def spoiling(**headers: str | None) -> Callable[[SimulatedAnswer, float, random.Random], SimulatedAnswer]:
     """Give every answer these headers instead of its own; None takes one away."""
 
-    def spoil(answer: Answer, now: float, chance: random.Random) -> Answer:
+    def spoil(answer: SimulatedAnswer, now: float, chance: random.Random) -> SimulatedAnswer:
         changed = {name.replace("_", "-"): value for name, value in headers.items()}
         kept = {**answer.headers, **changed}
-        return Answer(answer.status, {name: value for name, value in kept.items() if value is not None})
+        return SimulatedAnswer(answer.status, {name: value for name, value in kept.items() if value is not None})
 
     return spoil
 

@@ -11,7 +11,7 @@ BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class BadCell:
     """A place of a list that holds no id: `row` as in `Cells.rows`, the value as it is there, why not."""
 
     row: int
@@ -45,7 +45,7 @@ class Cells:
     values: pa.StringArray | pa.BinaryArray
     rows: Sequence[int]
     places: Callable[[Sequence[int]], list[str]] = line_places
-    faults: Sequence[Fault] = ()
+    faults: Sequence[BadCell] = ()
     blank: int = 0
     passed_over: int = 0
 

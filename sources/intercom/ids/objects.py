@@ -15,7 +15,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from ..errors import BadIds
-from .cells import BATCH_ROWS, Cells, Fault, text_array
+from .cells import BATCH_ROWS, BadCell, Cells, text_array
 from .columns import position
 from .exact import value_text
 from .formats import parquet as columnar
@@ -85,13 +85,13 @@ class _Values:
     def cells(self, first: int) -> Cells:
         texts: list[str | None] = []
         rows: list[int] = []
-        faults: list[Fault] = []
+        faults: list[BadCell] = []
         for row, value in enumerate(self.values, first):
             try:
                 texts.append(self._text(value, row))
                 rows.append(row)
             except ValueError as unfit:
-                faults.append(Fault(row, _named(value), str(unfit)))
+                faults.append(BadCell(row, _named(value), str(unfit)))
         return Cells(text_array(texts), rows, _places, faults)
 
     def _text(self, value: object, row: int) -> str | None:

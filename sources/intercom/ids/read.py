@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ..errors import BadIds
 from . import objects
-from .cells import Cells, Fault
+from .cells import BadCell, Cells
 from .formats import csv_tsv as delimited
 from .formats import json_jsonl as jsons
 from .formats import parquet as columnar
@@ -209,10 +209,10 @@ class _Union:
         faults = list(cells.faults[:few])
         for at in broken[:few]:
             value = cast(bytes, cells.values[at].as_py())
-            faults.append(Fault(cells.rows[at], value.decode("utf-8", "backslashreplace"), "not UTF-8"))
+            faults.append(BadCell(cells.rows[at], value.decode("utf-8", "backslashreplace"), "not UTF-8"))
         for index in pc.indices_nonzero(bad)[:few]:
             at = int(index.as_py())
-            faults.append(Fault(cells.rows[at], ids[at].as_py(), reason(ids[at].as_py())))
+            faults.append(BadCell(cells.rows[at], ids[at].as_py(), reason(ids[at].as_py())))
         faults = sorted(faults, key=lambda fault: fault.row)[:few]
         places = cells.places([fault.row for fault in faults])
         for place, fault in zip(places, faults, strict=True):

@@ -16,10 +16,10 @@ from tests.support.simulated_api import (
     NO_RATE_HEADERS,
     SERVER_EPOCH,
     SMALL,
-    Answer,
     Api,
     Headers,
     Load,
+    SimulatedAnswer,
     foreign,
     run_alone,
     simulate,
@@ -214,9 +214,9 @@ def test_without_usable_headers_the_429s_alone_set_the_pace(headers: dict[str, s
 
 
 def test_retry_after_is_obeyed_where_nothing_else_is_told() -> None:
-    def spoil(answer: Answer, now: float, chance: random.Random) -> Answer:
+    def spoil(answer: SimulatedAnswer, now: float, chance: random.Random) -> SimulatedAnswer:
         left = 10 - now % 10
-        return Answer(answer.status, {"Retry-After": str(floor(left) + 1)} if answer.status == 429 else {})
+        return SimulatedAnswer(answer.status, {"Retry-After": str(floor(left) + 1)} if answer.status == 429 else {})
 
     load = run_alone(SMALL | {"spoil": spoil})
     assert load.api.part_used() >= 0.95
@@ -224,8 +224,8 @@ def test_retry_after_is_obeyed_where_nothing_else_is_told() -> None:
 
 
 def test_headers_that_some_answers_lack_are_not_missed() -> None:
-    def spoil(answer: Answer, now: float, chance: random.Random) -> Answer:
-        return Answer(answer.status, {} if chance.random() < 0.3 else answer.headers)
+    def spoil(answer: SimulatedAnswer, now: float, chance: random.Random) -> SimulatedAnswer:
+        return SimulatedAnswer(answer.status, {} if chance.random() < 0.3 else answer.headers)
 
     load = run_alone(SMALL | {"spoil": spoil})
     assert load.api.refused() <= 2  # where the first answer of a window is such a one

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from ...errors import BadIds
-from ..cells import Cells, Fault
+from ..cells import BadCell, Cells
 from ..columns import USUAL_NAMES, position
 from ..streams import LINE_BYTES, ListFile
 from ..validate import reason, shown, trim
@@ -53,12 +53,12 @@ def cells(file: ListFile, *, column: str | None, header: bool) -> Iterator[Cells
     layout = _layout(file, column, header)
     if layout is None:
         return
-    ragged: deque[Fault] = deque()
+    ragged: deque[BadCell] = deque()
 
     def on_ragged(row: arrow_csv.InvalidRow) -> Literal["skip"]:
         text = row.text[:200] if len(ragged) < _TEXTS_KEPT or not row.text.strip() else "…"
         ragged.append(
-            Fault(
+            BadCell(
                 row.number or 0,
                 text,
                 f"{row.actual_columns} fields where {layout.fields} belong",
@@ -160,12 +160,12 @@ def _batches(
         )
 
 
-def _rows(first: int, count: int, ragged: deque[Fault]) -> tuple[Sequence[int], list[Fault]]:
+def _rows(first: int, count: int, ragged: deque[BadCell]) -> tuple[Sequence[int], list[BadCell]]:
     """The rows of the next `count` values, and the ragged rows before the last of them, taken off `ragged`."""
     if not ragged:
         return range(first, first + count), []
     rows: list[int] = []
-    passed: list[Fault] = []
+    passed: list[BadCell] = []
     row = first
     while len(rows) < count:
         if ragged and ragged[0].row == row:
@@ -179,7 +179,7 @@ def _rows(first: int, count: int, ragged: deque[Fault]) -> tuple[Sequence[int], 
 def _cells(
     values: pa.BinaryArray,
     rows: Sequence[int],
-    faults: Sequence[Fault],
+    faults: Sequence[BadCell],
     places: Callable[[Sequence[int]], list[str]],
 ) -> Cells:
     real = [fault for fault in faults if fault.value.strip()]

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import BadIds
-from ..cells import BATCH_ROWS, Cells, Fault, text_array
+from ..cells import BATCH_ROWS, BadCell, Cells, text_array
 from ..columns import position
 from ..streams import ListFile
 from ..validate import shown
@@ -95,7 +95,7 @@ class _Batch:
     picker: _Picker
     values: list[str | None] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[BadCell] = field(default_factory=list)
     blank: int = 0
     passed_over: int = 0
 
@@ -107,7 +107,7 @@ class _Batch:
         except _PassedOver:
             self.passed_over += 1
         except _Unfit as unfit:
-            self.faults.append(Fault(row, text, str(unfit)))
+            self.faults.append(BadCell(row, text, str(unfit)))
 
     def cells(self) -> Cells:
         """The batch as every reader gives it."""
@@ -139,7 +139,7 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
             try:
                 value = _value(line)
             except (ValueError, RecursionError) as error:
-                batch.faults.append(Fault(row, line, f"not JSON: {_fault(error)}"))
+                batch.faults.append(BadCell(row, line, f"not JSON: {_fault(error)}"))
             else:
                 batch.add(value, row, line)
         yield batch.cells()
