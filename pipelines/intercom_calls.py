@@ -19,7 +19,7 @@ from .cli import project
 from .cli.help import GroupedCommand, age, option
 from .cli.logs import report_end, set_up
 from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
-from .outcome import ExitCode, Interrupted, Summary, exit_code_of, printable
+from .outcome import ExitCode, Interrupted, Summary, exit_code_of, message_of, printable
 from .run.interruption import stoppable
 from .run.request import LoadRequest
 
@@ -109,6 +109,7 @@ def load(**options: Any) -> None:
         end(summary.as_json())
         os._exit(summary.exit_code)
 
+    spare = bytearray(4 << 20)  # of addresses, not yet of memory: what reporting an end for lack of it needs
     try:
         with stoppable(end_process):
             folder = project.enter(options["project"], verbose=options["verbose"] > 1)
@@ -117,6 +118,7 @@ def load(**options: Any) -> None:
 
             output = run(LoadRequest(**options), folder, summary, end_process)
     except (Exception, Interrupted) as error:
+        del spare
         summary.fail(error)
         output = summary.as_json()
         logger.debug("the cause", exc_info=error)
@@ -208,6 +210,6 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        print_error(f"error: {printable(str(error))}")
+        print_error(f"error: {printable(message_of(error))}")
         logger.debug("the cause", exc_info=error)
         sys.exit(exit_code_of(error))

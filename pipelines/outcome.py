@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -58,6 +59,17 @@ class AnotherLoad(RunStopped):
     exit_code = ExitCode.ANOTHER_LOAD
 
 
+# How libraries and the system say that they got no memory, where it is no MemoryError; a thread needs some, too.
+_OUT_OF_MEMORY = (
+    "Out of Memory Error",
+    "bad_alloc",
+    "can't start new thread",
+    "Cannot allocate memory",
+    "Not enough memory",
+    "failed to map segment",
+)
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal came before the run began or after it ended; no `except Exception` on the way takes it for a fault."""
 
@@ -68,16 +80,57 @@ class Interrupted(KeyboardInterrupt):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The code to exit with where `error` ended the run."""
+    if is_out_of_memory(error):
+        return ExitCode.FAILED
+    if isinstance(error, (RunStopped, Interrupted)):
+        return error.exit_code
     # not above: `sources.intercom` imports dlt, and `--help` is to be instant
     from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
 
-    if isinstance(error, (RunStopped, Interrupted)):
-        return error.exit_code
     if isinstance(error, TokenRefused):
         return ExitCode.TOKEN_REFUSED
     if isinstance(error, (BadIds, ConfigurationError)):
         return ExitCode.USAGE
     return ExitCode.FAILED
+
+
+def message_of(error: BaseException) -> str:
+    """What a user is to read of `error`: its own message, but where memory ran out."""
+    if not is_out_of_memory(error):
+        return str(error)
+    *_, cause = causes(error)
+    words, _, _ = (str(cause).strip() or type(cause).__name__).partition("\n")
+    return (
+        f"out of memory ({words}); a load needs 512 MB, and 4 GB of addresses: raise the limit (the container's or "
+        "machine's memory, its processes or threads, `ulimit -v`, DuckDB's memory_limit)"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory that this process can have ran out; nothing is tried again in it."""
+    return any(
+        isinstance(cause, MemoryError) or any(words in str(cause) for words in _OUT_OF_MEMORY)
+        for cause in causes(error)
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+def innermost(error: BaseException) -> str:
+    """What went wrong in the first place, in one line."""
+    *_, cause = causes(error)
+    return one_line(cause)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text without line breaks, cut where it is very long."""
+    return " ".join(str(error).split())[:600] or type(error).__name__
 
 
 @dataclass
@@ -127,7 +180,7 @@ class Summary:
 
     def fail(self, error: BaseException) -> None:
         """Close the summary of a run that `error` ended."""
-        self.exit_code, self.error = exit_code_of(error), str(error)
+        self.exit_code, self.error = exit_code_of(error), message_of(error)
         self.stop_the_clock()
 
     def stop_the_clock(self) -> None:

@@ -21,7 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from sources.intercom.errors import IntercomError
 from sources.intercom.settings import misplaced
 
-from ..outcome import DestinationFailed, RunStopped, UsageError
+from ..outcome import DestinationFailed, RunStopped, UsageError, causes, innermost, is_out_of_memory, one_line
 from .completed_loads import Overtaken
 from .locks import Taken
 
@@ -73,17 +73,17 @@ def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseEx
 
 def is_locked_file(error: BaseException) -> bool:
     """Whether another program holds the DuckDB file."""
-    return any(_FILE_IS_LOCKED in str(cause) for cause in _causes(error))
+    return any(_FILE_IS_LOCKED in str(cause) for cause in causes(error))
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the destination may be back in a while; a right that lacks is not waited for."""
-    if any("permission denied" in str(cause).lower() for cause in _causes(error)):
+    """Whether the destination may be back in a while; a right that lacks, or memory, is not waited for."""
+    if is_out_of_memory(error) or any("permission denied" in str(cause).lower() for cause in causes(error)):
         return False
     # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
     return any(
         isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
-        for cause in _causes(error)
+        for cause in causes(error)
     )
 
 
@@ -93,15 +93,15 @@ def is_lasting(error: BaseException) -> bool:
     A missing right can be given, a full disk emptied, a connection is cut by chance. dlt takes most of what a database
     says for transient, and gives up after some attempts.
     """
-    causes = [*_causes(error)]
-    if any("permission denied" in str(cause).lower() for cause in causes):
+    chain = [*causes(error)]
+    if is_out_of_memory(error) or any("permission denied" in str(cause).lower() for cause in chain):
         return False
-    for cause in causes:
-        outside = isinstance(cause, (OSError, MemoryError, KeyboardInterrupt, DestinationConnectionError))
+    for cause in chain:
+        outside = isinstance(cause, (OSError, KeyboardInterrupt, DestinationConnectionError))
         by_chance = any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
         if (outside and not isinstance(cause, FileNotFoundError)) or by_chance:
             return False
-    return any(isinstance(cause, LoadClientJobRetry) for cause in causes) or not may_pass(error)
+    return any(isinstance(cause, LoadClientJobRetry) for cause in chain) or not may_pass(error)
 
 
 @contextmanager
@@ -144,21 +144,3 @@ def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
         is_usage = before_load and any(words in told for words in _UNUSABLE)
         kind = UsageError if is_usage else DestinationFailed
         raise kind("; ".join((f"{destination}: {told}", *mends))) from error
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-
-
-def innermost(error: BaseException) -> str:
-    """What went wrong in the first place, in one line."""
-    *_, cause = _causes(error)
-    return one_line(cause)
-
-
-def one_line(error: BaseException) -> str:
-    """The error's text without line breaks, cut where it is very long."""
-    return " ".join(str(error).split())[:600] or type(error).__name__

@@ -12,8 +12,8 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlCli
 from sqlglot import exp
 
 from ..load_runs import RUNS_TABLE
-from ..outcome import DestinationFailed
-from .faults import innermost, is_lasting
+from ..outcome import DestinationFailed, innermost
+from .faults import is_lasting
 from .private_parts import has_rows_for, loaded_packages, prepared_packages, rewind, unprepared_packages
 
 logger = logging.getLogger("intercom_calls")

@@ -30,7 +30,7 @@ from ..destinations.completed_loads import Overtaken
 from ..destinations.faults import explained, is_locked_file, may_pass, persevere
 from ..destinations.target import Target
 from ..load_runs import load_runs_resource
-from ..outcome import AnotherLoad, ExitCode, Summary, counted, exit_code_of
+from ..outcome import AnotherLoad, ExitCode, Summary, counted, exit_code_of, message_of
 from .deleted_calls import fetched_before, other_call_ids, rows_back
 from .guard import ENOUGH, Guard
 from .interruption import Interruption
@@ -334,7 +334,7 @@ class Run:
 
     def _close(self, summary: Summary, failure: BaseException | None, unproven: int) -> None:
         if failure is not None:
-            summary.exit_code, summary.error = exit_code_of(failure), str(failure)
+            summary.exit_code, summary.error = exit_code_of(failure), message_of(failure)
         elif self._interruption.signal:
             summary.exit_code = ExitCode.of_signal(self._interruption.signal)
         elif doubts := self._guards_say(summary, unproven):

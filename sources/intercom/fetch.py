@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -141,6 +141,7 @@ class Fetch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._heed)
         self._changed = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
@@ -225,6 +226,15 @@ class Fetch:
                 self._finished = True
                 self._collected.notify()
             self._loop.close()
+
+    def _heed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End the fetch where there is no memory to read with: asyncio would close a connection and log a traceback."""
+        error = context.get("exception")
+        if isinstance(error, MemoryError):
+            self.failure = self.failure or error
+            self._notice()
+        else:
+            loop.default_exception_handler(context)
 
     async def _fetch_all(self) -> None:
         async with self._api:

@@ -8,8 +8,11 @@ from __future__ import annotations
 import ctypes
 import functools
 import resource
+import socket
 import sys
+import threading
 from collections.abc import Callable
+from typing import Any
 
 # prctl(2), capset(2) and capabilities(7): what lets root pass over the rights of files
 _PR_CAPBSET_DROP = 24
@@ -41,3 +44,36 @@ def by_size_of_files(most_bytes: int) -> Callable[[], None]:
 
 def _limit(most_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+
+def by_addresses(mib: int) -> None:
+    """So many MiB can be mapped, as `ulimit -v` has it."""
+    resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+
+
+def by_threads(most: int) -> None:
+    """No more than so many threads can be started: root heeds no `ulimit -u`, so Python's own start refuses."""
+    start = threading.Thread.start
+    started: list[str] = []
+
+    def bounded(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        if len(started) > most:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    threading.Thread.start = bounded  # type: ignore[method-assign, assignment]
+
+
+def by_memory_to_read(most: int) -> None:
+    """So many times something can be read from a socket, then there is no memory for it."""
+    receive = socket.socket.recv
+    received: list[None] = []
+
+    def bounded(*arguments: Any) -> bytes:
+        received.append(None)
+        if len(received) > most:
+            raise MemoryError
+        return receive(*arguments)
+
+    socket.socket.recv = bounded  # type: ignore[method-assign]
