@@ -58,11 +58,6 @@ class RateBudget:
         self._waits_reported = 0
 
     @property
-    def limit(self) -> int | None:
-        """The limit of the newest window seen; None before an answer says it."""
-        return self._limiter.limit
-
-    @property
     def in_flight(self) -> int:
         """Requests with a permit and no outcome yet."""
         return self._limiter.in_flight

@@ -19,7 +19,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 _PROBE_PATIENCE_SECONDS = 2.0
 _PART_OF_WINDOW_TO_SPEND_IN = 0.6
 # What to allow for each request of others seen so far: they send on while our last requests are being answered.
-# Measured with two loads of unequal latency: 1 draws up to 21 answers of 429 in a window, 2 draws none.
+# Measured with two loads of unequal latency: 1 draws up to 21 answers of 429 in a window, 2 at most one.
 _CAUTION_BESIDE_OTHERS = 2.0
 # The part of a window left unused beside others. Without it each load gets a 429 in each window, for its last request.
 _SPARE_BESIDE_OTHERS = 0.01
@@ -81,6 +81,7 @@ class RateLimiter:
 
     Attributes:
         in_flight: requests with a permit and no outcome yet.
+        probing: whether requests wait for nothing but a probe's answer.
         waits: how many waits there were, so that each is reported once.
         window_seconds: the length of a window, learned from the ends of successive windows.
     """
@@ -98,18 +99,13 @@ class RateLimiter:
         self._lengths: deque[float] = deque(maxlen=3)
         self._margin_seconds = _FIRST_MARGIN_SECONDS
         self._must_probe = True
-        self._probing = False
+        self.probing = False
         self._first_probe = self._newest_probe = 0  # while probing, every permit from the first on is a probe
         self._probe_not_before = -inf
         self._probed_at = -inf
         self._probes_unanswered = 0
         self._pauses = 0
         self._is_paused = False
-
-    @property
-    def limit(self) -> int | None:
-        """The newest window's limit; None when it isn't known."""
-        return self._window.limit if self._window else None
 
     @property
     def reason(self) -> str:
@@ -157,11 +153,6 @@ class RateLimiter:
             return 0.0
         return max(0.0, self._window.ends_at + self._margin_seconds - now)
 
-    @property
-    def probing(self) -> bool:
-        """Whether requests wait for nothing but a probe's answer."""
-        return self._probing
-
     def acquire_regardless(self) -> Permit:
         """A permit for a request that is sent whatever the limit; it counts as in flight."""
         self.in_flight += 1
@@ -175,8 +166,8 @@ class RateLimiter:
         patience = min(LONGEST_WAIT_SECONDS, _PROBE_PATIENCE_SECONDS * 2**self._probes_unanswered)
         self._probes_unanswered = min(self._probes_unanswered + 1, 5)
         permit = self.acquire_regardless()
-        if not self._probing:
-            self._probing, self._first_probe = True, permit
+        if not self.probing:
+            self.probing, self._first_probe = True, permit
         self._newest_probe = permit
         self._probed_at, self._probe_not_before = now, now + patience
         return permit
@@ -187,7 +178,7 @@ class RateLimiter:
         """Learn from the answer to the permit's request."""
         self.in_flight -= 1
         # the answer to an older request says nothing about the probe
-        is_probe = self._probing and permit >= self._first_probe
+        is_probe = self.probing and permit >= self._first_probe
         if is_probe:
             self._probes_unanswered = 0
         remaining = self._reader.remaining(headers, now, wall)
@@ -212,14 +203,14 @@ class RateLimiter:
 
     def _replace_probe(self, permit: Permit, now: float) -> None:
         """Send another probe if this was the newest one."""
-        if self._probing and permit == self._newest_probe:
+        if self.probing and permit == self._newest_probe:
             self._probe_again(now)
 
     def _probe_again(self, not_before: float) -> None:
-        self._must_probe, self._probing, self._probe_not_before = True, False, not_before
+        self._must_probe, self.probing, self._probe_not_before = True, False, not_before
 
     def _end_probing(self) -> None:
-        self._must_probe = self._probing = self._is_paused = False
+        self._must_probe = self.probing = self._is_paused = False
         self._probes_unanswered = self._pauses = 0
 
     # -- answers with rate headers -----------------------------------------------------------------------
@@ -249,7 +240,7 @@ class RateLimiter:
         if abs(reset - window.reset) >= self.window_seconds / 2:
             return reset > window.reset
         # A Reset that moved a little may be the same window's, rounded differently: then less remains, not more.
-        return reset > window.reset and (self._probing or remaining > window.remaining + self.in_flight)
+        return reset > window.reset and (self.probing or remaining > window.remaining + self.in_flight)
 
     def _open_window(self, limit: int, remaining: int, reset: float | None, now: float) -> None:
         old = self._window

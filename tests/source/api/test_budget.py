@@ -286,7 +286,7 @@ def test_headers_that_cease_are_forgotten_after_a_window() -> None:
         assert taken(limiter, now) >= 1
         while limiter.in_flight:
             answer(limiter, 200, {"Date": formatdate(NOON + now, usegmt=True)}, now)
-    assert limiter.limit is None
+    assert limiter.target_rate is None
     assert taken(limiter, 22) == 10_000
 
 

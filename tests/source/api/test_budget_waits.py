@@ -167,7 +167,6 @@ def test_when_an_answer_tells_of_room_whoever_waits_goes_at_once_in_order() -> N
         load.budget.answered(permit, 200, {**TOLD, "X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "2"})
         await asyncio.sleep(0)
         assert [task.done() for task in waiting] == [True, True, False]
-        assert load.budget.limit == 100
         waiting[2].cancel()
 
     simulate(main())
@@ -176,7 +175,7 @@ def test_when_an_answer_tells_of_room_whoever_waits_goes_at_once_in_order() -> N
 def test_the_whole_of_a_window_is_used_where_no_share_is_named() -> None:
     async def main() -> None:
         budget = RateBudget()
-        assert (budget.limit, budget.target_rate()) == (None, None)
+        assert budget.target_rate() is None
         permit = await budget.acquire()
         budget.answered(permit, 200, {**TOLD, "X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "599"})
         assert budget.target_rate() == pytest.approx(100)
