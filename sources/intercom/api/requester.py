@@ -1,4 +1,4 @@
-"""One question to the API at a time: each request by the rate budget, each question by the retry policy."""
+"""Requests a call or a page from the API: waits for the rate budget, retries by the policy, notices a dead API."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from .retry import Fault, retry
 
 logger = logging.getLogger("intercom_calls")
 
-# However short `retry_seconds` is, a window or two used up by other apps is no reason to give up.
+# Do not give up because other apps used up a window or two, however short `retry_seconds` is.
 _REFUSALS_BEFORE_GIVING_UP = 3
-# How often a call that was answered before is asked for, to tell whether the API is alive, and the pause between.
+# To check whether the API is alive, request a call that was answered before: so often, with this pause between.
 _SIGNS_OF_LIFE = 2
 _SIGN_OF_LIFE_PAUSE_SECONDS = 1.0
-# How long to wait for these signs: a tenth of `retry_seconds`, within these bounds.
+# How long to wait for these answers: a tenth of `retry_seconds`, within these bounds.
 _SHORTEST_SIGN_SECONDS, _LONGEST_SIGN_SECONDS = 3.0, 30.0
-# What the first answer may take, if `retry_seconds` is shorter.
+# How long the first answer may take, if `retry_seconds` is shorter.
 _FIRST_ANSWER_SECONDS = 5.0
-# So many answers of a firewall, and no other, say that it stands before the API.
+# After this many answers of a firewall and no others, the firewall blocks the API.
 _BLOCKED_BEFORE_GIVING_UP = 20
-# So long without a usable answer is reported; twice as long the next time, so that a slow API does not fill the log.
+# Report this long without a usable answer; the next time twice as long, so that a slow API does not fill the log.
 _SILENCE_REPORTED_SECONDS = 5.0
 _WATCH_EVERY_SECONDS = 1.0
-# A page that can't be had in this time is left alone: its calls can be had by id.
+# Skip a page that fails for this long: its calls can be requested by id.
 _PAGE_SECONDS = 20.0
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass
 class Counts:
-    """What was asked and what came, for the summary."""
+    """Numbers of requests and results, for the summary."""
 
     requests: int = 0
     retries: int = 0
@@ -58,19 +58,19 @@ class Counts:
 
     @property
     def answered(self) -> int:
-        """Calls that are done with, one way or another."""
+        """Calls with a final result."""
         return self.fetched + self.missing + self.failed
 
 
 class Requester:
-    """Asks the API: each request by the rate budget, each question by the retry policy; all in one asyncio loop.
+    """Sends requests by the rate budget and the retry policy; all in one asyncio loop.
 
     Args:
-        on_sleep: called when a question begins to wait between attempts.
+        on_sleep: called when a call or page begins to wait for its next attempt.
 
     Attributes:
-        sleeping: questions that wait between attempts.
-        faults_in_a_row: attempts that failed since the last that did not.
+        sleeping: calls and pages that wait for their next attempt.
+        faults_in_a_row: attempts that failed since the last success.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Requester:
         self._probing = asyncio.Lock()
 
     async def call(self, call_id: str) -> CallRow | CallError:
-        """One call; what can't be had becomes a `CallError`.
+        """Request one call; a failure becomes a `CallError`.
 
         Raises:
             TokenRefused, ApiUnreachable: the run can't go on.
@@ -125,51 +125,37 @@ class Requester:
             return CallError(call_id, fault.http_status, fault.code, fault.message, fault.request_id, attempts, _now())
 
     async def page(self, number: int) -> Page:
-        """One page of calls.
+        """Request one page of calls.
 
         Raises:
             TokenRefused: the run can't go on.
             PagesRefused: the API gives no pages.
-            Fault: this one can't be had.
+            Fault: this page failed.
         """
-        retry_seconds = min(_PAGE_SECONDS, self._settings.retry_seconds)
         try:
-            return await self.ask(
-                partial(self._api.get_calls, number), lambda answer: read_page(answer, _now()), retry_seconds
+            return await self._retry(
+                lambda: self._attempt(partial(self._api.get_calls, number), lambda answer: read_page(answer, _now())),
+                min(_PAGE_SECONDS, self._settings.retry_seconds),
             )
         except BodyTooLarge as error:
             raise Fault("invalid_json", str(error), http_status=error.status) from None
 
-    async def ask(self, send: Callable[[], Awaitable[Answer]], read: Callable[[Answer], T], retry_seconds: float) -> T:
-        """What `read` makes of the answer to `send`, asked again by the retry policy.
-
-        Args:
-            send: one request, such as a method of `CallsApi`.
-            read: raises `Fault` where the answer is worth asking for again; anything else it raises passes through.
-            retry_seconds: how much trouble to have with it.
-
-        Raises:
-            Fault: the last one, when the policy gave up.
-            BodyTooLarge: see there.
-        """
-        return await self._retry(lambda: self._attempt(send, read), retry_seconds)
-
     async def watch(self) -> NoReturn:
-        """The one clock of the run: see that something usable comes, whatever waits; cancel it when the run ends.
+        """End the run when no usable answer arrives for `retry_seconds`; cancel this when the run ends.
 
-        Without it each question would have its own `retry_seconds` one after another, since most of them wait for
-        the budget while one request probes.
+        Retries alone do not notice: while one request probes, all others wait for the budget, and each would then
+        spend its own `retry_seconds`, one after another.
 
         Raises:
-            ApiUnreachable: nothing answered usably for `retry_seconds` since a request was sent.
+            ApiUnreachable: no usable answer for `retry_seconds` since a request was sent.
         """
-        # however short `retry_seconds` is, a first answer may take as long as any, within reason
+        # a first answer may take a few seconds, however short `retry_seconds` is
         patience = max(self._settings.retry_seconds, min(self._settings.read_timeout_seconds, _FIRST_ANSWER_SECONDS))
         while True:
             since, now = self._silent_since, time.monotonic()
             if since is not None and now - since >= self._report_silence_after:
                 self._report_silence(since, patience - (now - since))
-            # nothing sent yet, or all answered: what is sent from now on has at least so long
+            # nothing is in flight: a request sent from now on has all of this time
             left = patience if since is None else since + patience - now
             if left > 0:
                 await asyncio.sleep(min(left, _WATCH_EVERY_SECONDS))
@@ -210,7 +196,7 @@ class Requester:
         return outcome
 
     def _watch_for_firewall(self, outcome: CallRow | CallError) -> None:
-        """End a run of whose answers the first are all a 403 that is not Intercom's."""
+        """End the run if its first answers are all a 403 that is not Intercom's."""
         if not isinstance(outcome, CallError) or outcome.http_status != 403:
             self._blocked = None
             return
@@ -241,7 +227,7 @@ class Requester:
                 raise
             except NoAnswer as error:
                 raise Fault(error.code, str(error)) from None
-            finally:  # told to the budget and the concurrency however it ends
+            finally:  # the budget and the concurrency learn every outcome
                 if status is None:
                     self._budget.failed(permit)
                 else:
@@ -278,7 +264,7 @@ class Requester:
             self._refused_at = time.monotonic()
 
     def _report_silence(self, since: float, left: float) -> None:
-        """Say once that nothing answers; a wait for the rate limit is reported as such."""
+        """Warn once that nothing answers; waits for the rate limit are reported elsewhere."""
         fault = self._last_fault
         if self._reported_silence_since is not None or left <= 0 or (fault is not None and fault.rate_limited):
             return
@@ -303,9 +289,9 @@ class Requester:
         )
 
     async def _is_alive(self, since: float) -> bool:
-        """Whether calls are at fault rather than the API: another was answered since, or is when asked again.
+        """Whether another call was answered since then, or is answered now: if so, the API works.
 
-        It passes everyone who waits for the budget, which may be waiting for the same silent API.
+        This request does not wait for the budget, which may be waiting for the same silent API.
         """
         async with self._probing:
             if self._last_usable_at > since:
