@@ -26,7 +26,7 @@ from .api.budget import RateBudget
 from .api.client import CALLS_A_PAGE, CallsApi
 from .api.concurrency import Concurrency
 from .api.requester import Counts, Requester
-from .pages.sweep_requests import Sweeper
+from .pages.sweep_requests import SweepRequests
 from .rows.calls import CallRow, to_batch
 from .settings import Settings
 
@@ -117,7 +117,7 @@ class Fetch:
         self.budget = RateBudget(share=share)
         self._call_ids = call_ids
         self._strategy = strategy
-        self._sweeper: Sweeper | None = None
+        self._sweep: SweepRequests | None = None
         self._api = CallsApi(settings)
         self._concurrency = Concurrency(cap=workers)
         self._asking = Requester(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
@@ -157,7 +157,7 @@ class Fetch:
     @property
     def swept(self) -> bool:
         """Whether calls came by pages."""
-        return self._sweeper is not None and self._sweeper.used > 0
+        return self._sweep is not None and self._sweep.used > 0
 
     def stop(self) -> None:
         """Stop asking, at once; what has come can still be taken. Safe in a signal handler."""
@@ -269,12 +269,12 @@ class Fetch:
         first = list(itertools.islice(self._call_ids, SWEEP_FROM))
         if not will_sweep(self._strategy, len(first)):
             return iter(first)
-        wanted = itertools.chain(first, self._call_ids)
-        self._sweeper = Sweeper(wanted, self._asking, self._collect, forced=self._strategy == "sweep")
+        wanted_ids = itertools.chain(first, self._call_ids)
+        self._sweep = SweepRequests(wanted_ids, self._asking, self._collect, forced=self._strategy == "sweep")
         by_id, self._chunk_size = self._chunk_size, self._swept_chunk_size
         while not self._over:
             if self._may_open(CALLS_A_PAGE):
-                step = self._sweeper.next_step()
+                step = self._sweep.next_step()
                 if step is not None:
                     self._start(step, size=CALLS_A_PAGE)
                     continue
@@ -282,7 +282,7 @@ class Fetch:
                     break
             await self._change()
         self._chunk_size = by_id
-        return self._sweeper.rest()
+        return self._sweep.rest()
 
     async def _change(self) -> None:
         self._changed.clear()

@@ -1,8 +1,7 @@
-"""Where on the pages an id must be, by the pages read so far; an order is observed, never assumed.
+"""The order of pages: found by comparing pages, and used to predict the page of an id.
 
-Intercom does not document the order of `GET /calls`. Pages that are far apart and hold ids of disjoint ranges prove
-that they follow the ids, whatever they are ordered by: where ids are given in the order of time, pages in the order
-of `created_at` follow them too, if only roughly.
+Intercom does not document the order of `GET /calls`. If far-apart pages cover disjoint id ranges, pages are sorted by
+id, or by something correlated such as `created_at`.
 """
 
 from __future__ import annotations
@@ -10,175 +9,141 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from statistics import median_low
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Key: TypeAlias = Callable[[str], int]
 
-
-class Keys(Protocol):
-    """Ids' keys, ascending."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: int, /) -> int: ...
-
-
+# As many digits as fit in 64 bits. Call ids have fewer; longer numbers are compared as text.
+MOST_DIGITS = 18
 _TEXT_BYTES = 32
-# The least ids of a page whose range proves anything: two such ranges are apart by chance once in 126 times.
+# With fewer ids a range proves nothing: two ranges of five are disjoint by chance once in 126 times.
 _FEWEST_IDS = 5
-# After so many pages that did not hold what was looked for, interpolation is not believed for a turn.
-_INTERPOLATIONS = 2
-# What a page costs where it has to be found: itself, and often a neighbour.
-_DEAREST_PAGE = 2
-# No call's id has more digits; Python's `int` refuses thousands.
-_MOST_DIGITS = 64
-_VIOLATIONS = 3
-_VIOLATIONS_SHARE = 0.05
+# The most requests for the ids of one page: the page, and often its neighbour.
+_REQUESTS_A_PAGE = 2
+_MOST_CONTRADICTIONS = 3
+_MOST_CONTRADICTIONS_SHARE = 0.05
 
 
 def numeric_key(call_id: str) -> int:
-    """An id's place among numbers; what is no number comes first."""
-    return int(call_id) if call_id.isascii() and call_id.isdecimal() and len(call_id) <= _MOST_DIGITS else -1
+    """The id as a number; -1 if it is not one."""
+    return int(call_id) if call_id.isascii() and call_id.isdecimal() and len(call_id) <= MOST_DIGITS else -1
 
 
 def text_key(call_id: str) -> int:
-    """An id's place among texts, by code points, as a number to interpolate between."""
+    """A number that sorts as the text does, by code points."""
     return int.from_bytes(call_id.encode("utf-8", "surrogatepass")[:_TEXT_BYTES].ljust(_TEXT_BYTES, b"\0"))
 
 
 class Order(NamedTuple):
-    """What pages follow: numbers or texts, and the smallest or the largest first."""
+    """The order of pages: by number or by text, ascending or descending."""
 
     key: Key
     descending: bool
 
     def __str__(self) -> str:
         kind = "number" if self.key is numeric_key else "text"
-        return f"order of ids as {kind}, {'largest' if self.descending else 'smallest'} first"
+        return f"sorted by id as {kind}, {'largest' if self.descending else 'smallest'} first"
+
+    def position(self, call_id: str) -> int:
+        """A number that grows from page to page."""
+        return -self.key(call_id) if self.descending else self.key(call_id)
 
 
-def keys_of(call_ids: Iterable[str]) -> Key:
-    """The key these ids are told by."""
+def likely_key(call_ids: Iterable[str]) -> Key:
+    """The key that ids like these are probably sorted by."""
     return numeric_key if all(numeric_key(call_id) >= 0 for call_id in call_ids) else text_key
 
 
-class _Range(NamedTuple):
-    """The ids of a page: one at either end may be astray where there are many."""
+class _PageRange(NamedTuple):
+    """The positions of a page's ids, ignoring one outlier at each end of a long page."""
 
+    page: int
     low: int
     middle: int
     high: int
 
-    @classmethod
-    def of(cls, keys: Sequence[int]) -> Self:
-        ordered = sorted(keys)
-        astray = len(ordered) > 2 * _FEWEST_IDS
-        return cls(ordered[astray], median_low(ordered), ordered[-1 - astray])
+    @property
+    def width(self) -> int:
+        return self.high - self.low + 1
 
 
-def find_order(pages: Sequence[tuple[int, Sequence[str]]]) -> Order | None:
-    """The order that pages (number, ids) prove, or None; three pages far apart are plenty."""
-    telling = sorted((number, ids) for number, ids in pages if len(ids) >= _FEWEST_IDS)
-    if len(telling) < 2:
+def _page_range(page: int, call_ids: Iterable[str], order: Order) -> _PageRange:
+    positions = sorted(map(order.position, call_ids))
+    ignored = int(len(positions) > 2 * _FEWEST_IDS)
+    return _PageRange(page, positions[ignored], median_low(positions), positions[-1 - ignored])
+
+
+def find_order(pages: Iterable[tuple[int, Sequence[str]]]) -> Order | None:
+    """The order that these pages (number, ids) prove, or None; three pages far apart are enough."""
+    usable = sorted((page, ids) for page, ids in pages if len(ids) >= _FEWEST_IDS)
+    if len(usable) < 2:
         return None
-    for key in (numeric_key, text_key):
-        ranges = [_Range.of([key(call_id) for call_id in ids]) for _, ids in telling]
-        for descending in (False, True):
-            ahead = ranges[::-1] if descending else ranges
-            if all(before.high < after.low for before, after in itertools.pairwise(ahead)):
-                return Order(key, descending)
+    for order in itertools.starmap(Order, itertools.product((numeric_key, text_key), (False, True))):
+        ranges = [_page_range(page, ids, order) for page, ids in usable]
+        if all(before.high < after.low for before, after in itertools.pairwise(ranges)):
+            return order
     return None
 
 
-def requests_in_order(key: Key, wanted: Keys, pages: Sequence[Sequence[str]]) -> int:
-    """About how many requests wanted ids (their keys) cost where those near each other share a page, as on `pages`."""
+def requests_in_order(key: Key, sorted_ids: Iterable[str], pages: Iterable[Sequence[str]]) -> int:
+    """About how many requests these ids cost if pages are sorted by `key` and have id ranges as wide as `pages`."""
     widths = sorted(max(keys) - min(keys) for ids in pages if (keys := [key(call_id) for call_id in ids]))
     width = widths[len(widths) // 2] if widths else 0
-    requests = place = 0
-    while place < len(wanted):
-        end = bisect_right(wanted, wanted[place] + width, place)
-        requests += min(end - place, _DEAREST_PAGE)
-        place = end
+    requests = on_page = 0
+    page_end = -1
+    for id_key in map(key, sorted_ids):
+        if id_key > page_end:
+            page_end = id_key + width
+            on_page = 0
+        on_page += 1
+        requests += on_page <= _REQUESTS_A_PAGE
     return requests
 
 
-class Chart:
-    """The pages read so far, in their order: where other ids must be.
+class PageMap:
+    """The id ranges of the pages read so far; predicts the page of any other id."""
 
-    Attributes:
-        last_page: no page after it is believed to be there.
-    """
-
-    def __init__(self, order: Order, last_page: int) -> None:
-        self.order = order
-        self.last_page = last_page
-        self._sign = -1 if order.descending else 1
-        self._places: list[int] = []  # page numbers, negative where the largest ids come first
-        self._ranges: list[_Range] = []
-        self._middles: list[int] = []
-        self._misses: dict[int | None, int] = {}  # by the place on the left: pages read in vain between it and the next
-        self._violations = 0
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._pages: list[_PageRange] = []
+        self._contradictions = 0
 
     @property
     def is_broken(self) -> bool:
-        """Whether too many pages were out of the order to believe in it."""
-        return self._violations > _VIOLATIONS + _VIOLATIONS_SHARE * len(self._places)
+        """Whether too many pages contradicted the order."""
+        return self._contradictions > _MOST_CONTRADICTIONS + _MOST_CONTRADICTIONS_SHARE * len(self._pages)
 
-    def add(self, page: int, call_ids: Sequence[str], *, in_vain: bool) -> None:
-        """Enter a page that was read; `in_vain` where it held nothing that was looked for."""
+    def add(self, page: int, call_ids: Sequence[str]) -> None:
+        """Add a page that was read. It replaces neighbours that contradict it: pages shift, and it is the newest."""
         if not call_ids:
             return
-        place = page * self._sign
-        here = _Range.of([self.order.key(call_id) for call_id in call_ids])
-        index = bisect_left(self._places, place)
-        self._give_way(index, here)
-        index = bisect_left(self._places, place)
-        left = self._places[index - 1] if index else None
-        misses = (self._misses.pop(left, 0) + 1) % (_INTERPOLATIONS + 1) if in_vain else 0
-        self._misses[left] = self._misses[place] = misses
-        self._places.insert(index, place)
-        self._ranges.insert(index, here)
-        self._middles.insert(index, here.middle)
-
-    def _give_way(self, index: int, here: _Range) -> None:
-        """Forget neighbours that contradict the newest page: calls come and go, and it knows best."""
-        first, end = index, index
-        while first and self._middles[first - 1] > here.middle:
+        added = _page_range(page, call_ids, self._order)
+        first = end = bisect_left(self._pages, page, key=attrgetter("page"))
+        while first and self._pages[first - 1].middle > added.middle:
             first -= 1
-        while end < len(self._places) and self._middles[end] < here.middle:
+        while end < len(self._pages) and self._pages[end].middle < added.middle:
             end += 1
-        if first < end:
-            self._violations += 1
-            del self._places[first:end], self._ranges[first:end], self._middles[first:end]
+        self._contradictions += first < end
+        self._pages[first:end] = [added]
 
-    def where(self, key: int) -> int | None:
-        """The page an id must be on; None where that page has been read, or there is none."""
-        right = bisect_right(self._middles, key)
-        first, last = sorted((self._sign, self.last_page * self._sign))
-        before = self._ranges[right - 1] if right else None
-        after = self._ranges[right] if right < len(self._ranges) else None
-        if (before and key <= before.high) or (after and key >= after.low):
-            return None
-        first = self._places[right - 1] + 1 if before else first
-        last = self._places[right] - 1 if after else last
-        if first > last:
-            return None
+    def page_of(self, call_id: str, last_page: int) -> int:
+        """The page, from 1 to `last_page`, that should hold an id; 0 if no unread page can hold it."""
+        position = self._order.position(call_id)
+        right = bisect_right(self._pages, position, key=attrgetter("middle"))
+        before = self._pages[right - 1] if right else None
+        after = self._pages[right] if right < len(self._pages) else None
+        first = before.page + 1 if before else 1
+        last = after.page - 1 if after else last_page
+        if first > last or (before and position <= before.high) or (after and position >= after.low):
+            return 0
         if before and after:
-            if self._misses.get(self._places[right - 1], 0) == _INTERPOLATIONS:
-                return abs((first + last) // 2)
-            place = first + (key - before.high) * (last - first + 1) // (after.low - before.high)
+            page = first + (position - before.high) * (last - first + 1) // (after.low - before.high)
         elif before:
-            place = first + (key - before.high) // self.width(key)
+            page = first + (position - before.high) // before.width
         elif after:
-            place = last - (after.low - key) // self.width(key)
+            page = last - (after.low - position) // after.width
         else:
-            place = (first + last) // 2
-        return abs(min(max(place, first), last))
-
-    def width(self, key: int) -> int:
-        """How far ids reach that share a page, about there."""
-        if not self._ranges:
-            return 1
-        nearest = self._ranges[max(0, bisect_right(self._middles, key) - 1)]
-        return nearest.high - nearest.low + 1
+            page = (first + last) // 2
+        return min(max(page, first), last)

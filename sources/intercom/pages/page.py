@@ -1,4 +1,4 @@
-"""What a page of `GET /calls` says: its calls as rows, and whether they are what `GET /calls/{id}` says of them."""
+"""Reads a page of `GET /calls`, and compares its calls with `GET /calls/{id}`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..rows.values import Number, read_timestamp
 from .verification import Listed, Verdict
 
 _UPDATED_AT = SCHEMA.get_field_index("updated_at")
-_OF_THE_API = [place for place, name in enumerate(SCHEMA.names) if name not in ("_fetched_at", "_deleted_at")]
+_API_COLUMNS = [column for column, name in enumerate(SCHEMA.names) if name not in ("_fetched_at", "_deleted_at")]
 
 
 class PagesRefused(IntercomError):
-    """The API does not give pages of calls, whatever it says of single ones."""
+    """The API returns no pages of calls; single calls may still work."""
 
 
 class Page(NamedTuple):
-    """A page: `listed` and `calls` side by side; `total_pages` None where the answer does not tell."""
+    """A page: the same calls as `listed` and `calls`; `total_pages` is None if the answer does not say."""
 
     listed: Sequence[Listed]
     calls: Sequence[Mapping[str, Any]]
@@ -32,17 +32,21 @@ class Page(NamedTuple):
     read_at: datetime
 
     def row(self, place: int) -> CallRow:
-        """The row of one of its calls."""
+        """The row of the call at this place of the page."""
         return normalise(self.calls[place], self.read_at)
+
+    def row_of(self, wanted_id: str) -> CallRow | None:
+        """The row of a call, by its id; None if the page does not hold it."""
+        return next((self.row(place) for place, call in enumerate(self.listed) if call.call_id == wanted_id), None)
 
 
 def read_page(answer: Answer, at: datetime) -> Page:
     """Read the answer to `GET /calls?page=N&per_page=25` (Intercom 2.14).
 
     Raises:
-        Fault: the answer is worth asking for again.
-        PagesRefused: it is not, and is no page.
-        TokenRefused: 401. A 403 is about pages alone, until a call says so too.
+        Fault: a retry may help.
+        PagesRefused: the answer is no page, and a retry will not help.
+        TokenRefused: 401. A 403 may concern pages only, so it does not count as a refused token.
     """
     if answer.status != 200:
         error = read_error(answer)
@@ -64,16 +68,16 @@ def read_page(answer: Answer, at: datetime) -> Page:
 
 
 def compare(of_page: CallRow, by_id: CallRow | CallError) -> Verdict:
-    """Hold a page's call against the answer to `GET /calls/{id}`, column by column, `extra` included.
+    """Compare a page's call with the answer to `GET /calls/{id}`, column by column, `extra` included.
 
-    One that was updated in between tells nothing.
+    If the call was updated in between, the result is `UNKNOWN`.
     """
     if isinstance(by_id, CallError):
-        return Verdict.UNTOLD
-    if all(of_page.values[place] == by_id.values[place] for place in _OF_THE_API):
+        return Verdict.UNKNOWN
+    if all(of_page.values[column] == by_id.values[column] for column in _API_COLUMNS):
         return Verdict.SAME
     before, after = updated_at(of_page), updated_at(by_id)
-    return Verdict.UNTOLD if before is not None and after is not None and before < after else Verdict.DIFFERENT
+    return Verdict.UNKNOWN if before is not None and after is not None and before < after else Verdict.DIFFERENT
 
 
 def updated_at(row: CallRow) -> int | None:
@@ -89,11 +93,11 @@ def _listed(call: Mapping[str, Any]) -> Listed:
 
 def _total_pages(body: Mapping[str, Any], per_page: int) -> int | None:
     pages = body.get("pages")
-    told = _count(pages.get("total_pages")) if isinstance(pages, Mapping) else None
-    total = _count(body.get("total_count"))
-    if told is None and total is not None and per_page:
-        return math.ceil(total / per_page)
-    return told
+    total_pages = _count(pages.get("total_pages")) if isinstance(pages, Mapping) else None
+    total_calls = _count(body.get("total_count"))
+    if total_pages is None and total_calls is not None and per_page:
+        return math.ceil(total_calls / per_page)
+    return total_pages
 
 
 def _count(value: object) -> int | None:

@@ -1,4 +1,4 @@
-"""Whether pages are to be believed: a few of their calls, held against `GET /calls/{id}`."""
+"""Can pages be used? Compares a few of their calls with `GET /calls/{id}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 COMPARED = 5
-_MOST_ASKED = 8
+_MOST_COMPARED = 8
 
 
 class Listed(NamedTuple):
@@ -19,62 +19,55 @@ class Listed(NamedTuple):
 
 
 class Verdict(Enum):
-    """What a comparison told. `UNTOLD`: the call changed or went in between, or can't be had."""
+    """The result of a comparison. `UNKNOWN`: the call changed or was deleted in between, or can't be fetched."""
 
     SAME = auto()
     DIFFERENT = auto()
-    UNTOLD = auto()
+    UNKNOWN = auto()
 
 
-class Trust:
-    """Five calls that are the same by id earn it; one that differs, or too few to compare, and it is lost.
+class Verification:
+    """Passes after five calls that are the same by id; fails after one that differs, or with too few to compare.
 
     Args:
-        calls: what the first pages list.
-        wanted: ids that are to be asked for anyhow; comparing them costs nothing.
+        calls: the calls of the first pages.
+        wanted_ids: ids that have to be fetched in any case; comparing them costs nothing.
 
     Attributes:
-        is_earned: None until it is decided.
-        doubt: why it is lost, in words.
-        by_id: what was compared, or is being.
+        passed: None until it is decided.
+        reason: why it failed.
     """
 
-    def __init__(self, calls: Iterable[Listed], wanted: Container[str]) -> None:
-        self.is_earned: bool | None = None
-        self.doubt = ""
-        self.by_id: set[str] = set()
+    def __init__(self, calls: Iterable[Listed], wanted_ids: Container[str]) -> None:
+        self.passed: bool | None = None
+        self.reason = ""
         self._comparing = 0
         self._same = 0
-        # The more fields have a value the more a comparison tells.
+        # The more fields have a value, the more a comparison shows.
         distinct = {call.call_id: call for call in calls}.values()
-        self._candidates = sorted(distinct, key=lambda call: (call.call_id in wanted, call.fields))
-        self._judge()
+        candidates = sorted(distinct, key=lambda call: (call.call_id in wanted_ids, call.fields))
+        self._candidates = [call.call_id for call in candidates[-_MOST_COMPARED:]]
+        self._decide()
 
     def next(self) -> str | None:
-        """A call to compare; None while nothing more is to be asked."""
-        if self.is_earned is not None or self._same + self._comparing >= COMPARED or not self._may_ask:
+        """The next call to compare; None if there is nothing to compare now."""
+        if self.passed is not None or not self._candidates or self._same + self._comparing == COMPARED:
             return None
-        call_id = self._candidates.pop().call_id
-        self.by_id.add(call_id)
         self._comparing += 1
-        return call_id
+        return self._candidates.pop()
 
-    def told(self, call_id: str, verdict: Verdict) -> None:
-        """What came of comparing a call."""
+    def record(self, call_id: str, verdict: Verdict) -> None:
+        """Record the result of comparing a call."""
         self._comparing -= 1
         self._same += verdict is Verdict.SAME
-        if verdict is Verdict.DIFFERENT and self.is_earned is None:
-            self.is_earned = False
-            self.doubt = f"call {call_id} as a page lists it differs from GET /calls/{call_id}"
-        self._judge()
+        if verdict is Verdict.DIFFERENT and self.passed is None:
+            self.passed = False
+            self.reason = f"call {call_id} as a page lists it differs from GET /calls/{call_id}"
+        self._decide()
 
-    def _judge(self) -> None:
-        if self.is_earned is None and self._same == COMPARED:
-            self.is_earned = True
-        if self.is_earned is None and not self._comparing and not self._may_ask:
-            self.is_earned = False
-            self.doubt = f"too few calls of the pages could be compared with GET /calls/{{id}} ({self._same})"
-
-    @property
-    def _may_ask(self) -> bool:
-        return bool(self._candidates) and len(self.by_id) < _MOST_ASKED
+    def _decide(self) -> None:
+        if self.passed is None and self._same == COMPARED:
+            self.passed = True
+        if self.passed is None and not self._comparing and not self._candidates:
+            self.passed = False
+            self.reason = f"too few calls of the pages could be compared with GET /calls/{{id}} ({self._same})"

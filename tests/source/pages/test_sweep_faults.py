@@ -1,8 +1,8 @@
-"""A sweep over shifting ground and a bad line: any request may fail, in every way, at any moment, and be asked again.
+"""A sweep of a workspace that changes, over a bad network: any request can fail, in any way, and is retried.
 
-The machine of `test_sweep_machine` has the decisions alone; here all that asks is at work: retries, budget, the
-reading and comparing of answers. Only the network and the clock are the test's, so that anything can happen between
-any two requests, and a wait costs nothing.
+`test_sweep_machine` tests the decisions alone; this tests all that makes requests: retries, budget, reading and
+comparing answers. Only the network and the clock are simulated, so that anything can happen between two requests and
+waiting takes no time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sources.intercom.api.budget import Clock, RateBudget
 from sources.intercom.api.client import Answer, BodyTooLarge, CallsApi, NoAnswer
 from sources.intercom.api.concurrency import Concurrency
 from sources.intercom.api.requester import Counts, Requester
-from sources.intercom.pages.sweep_requests import Sweeper
+from sources.intercom.pages.sweep_requests import SweepRequests
 from sources.intercom.rows.calls import SCHEMA, CallRow, normalise
 from sources.intercom.rows.values import parse_json
 from sources.intercom.settings import Settings
@@ -35,7 +35,7 @@ from tests.support.simulated_api import SERVER_EPOCH, JumpingLoop
 EXAMPLES = up_to(300)
 FETCHED_AT = SCHEMA.get_field_index("_fetched_at")
 
-# What passes when it is asked again: what is answered, or how it fails to be. Each costs a request of its own.
+# Faults that a retry gets over. Each costs one more request.
 PASSING: dict[str, Answer | Exception] = {
     **{
         f"status {status}": Answer(status, {}, b'{"type":"error.list","errors":[{"code":"x","message":"m"}]}')
@@ -51,7 +51,7 @@ PASSING: dict[str, Answer | Exception] = {
     "reset": NoAnswer("connection", "reset"),
     "late": NoAnswer("timeout", "no whole answer within 30 seconds"),
 }
-# What a page may be instead of a page: it is not asked for again.
+# Answers instead of a page that are not retried.
 NO_PAGE: dict[str, Answer | Exception] = {
     **{f"status {status}": Answer(status, {}, b"") for status in (302, 400, 403, 404, 410)},
     "an array": Answer(200, {}, b"[]"),
@@ -75,7 +75,7 @@ class Wire(CallsApi):
 
 
 class FaultyWorld(RuleBasedStateMachine):
-    """Any request may be answered, rightly or not, and anything may happen, at any moment in between."""
+    """Any request can succeed or fail, and anything can happen in between."""
 
     @initialize(
         chance=st.integers(0, 2**32).map(Random),
@@ -118,7 +118,7 @@ class FaultyWorld(RuleBasedStateMachine):
         self.counts = Counts()
         budget = RateBudget(clock=Clock(self.loop.time, self._now))
         self.asking = Requester(self.wire, Settings(), budget, Concurrency(), self.counts, lambda: None)
-        self.sweeper = Sweeper(self.wanted, self.asking, self._collect, forced=forced)
+        self.sweep = SweepRequests(self.wanted, self.asking, self._collect, forced=forced)
 
     @rule()
     def ask(self) -> None:
@@ -153,7 +153,7 @@ class FaultyWorld(RuleBasedStateMachine):
         self.world.happen()
 
     def _start(self) -> bool:
-        step = self.sweeper.next_step()
+        step = self.sweep.next_step()
         if step is None:
             return False
         self.tasks.add(self.loop.create_task(step()))  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ class FaultyWorld(RuleBasedStateMachine):
         return True
 
     def _settle(self) -> None:
-        """Let everything go on that need not wait."""
+        """Run everything that does not wait."""
 
         async def turns() -> None:
             for _ in range(8):
@@ -224,12 +224,12 @@ class FaultyWorld(RuleBasedStateMachine):
         return SERVER_EPOCH + self.loop.time()
 
     def teardown(self) -> None:
-        if not hasattr(self, "sweeper"):
+        if not hasattr(self, "sweep"):
             return
         try:
             while self._start() or self.wire.waiting or self.tasks:
                 self._go_on()
-            for call_id in self.sweeper.rest():
+            for call_id in self.sweep.rest():
                 self.tasks.add(self.loop.create_task(self._by_id(call_id)))
                 self._settle()
                 while self.tasks:
@@ -268,11 +268,11 @@ class FaultyWorld(RuleBasedStateMachine):
                 assert GONE in had
                 continue
             version = version_of(outcome)
-            assert version in had, "a version that the call had while the run went on"
+            assert version in had, "a version that the call had during the run"
             by_id = normalise(parse_json(json.dumps(body(call_id, version)).encode()), datetime.now(UTC))
             assert values_of(outcome) == values_of(by_id), "what GET /calls/{id} says of that version"
         assert self.counts.requests == self.wire.asked
-        # a request that came to nothing and was asked again would have done so by id as well
+        # a retried request would have been retried by id, too
         assert self.counts.requests - self.faults <= 1.2 * len(self.wanted) + 20
 
 

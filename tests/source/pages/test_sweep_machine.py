@@ -1,4 +1,4 @@
-"""A sweep over ground that shifts between any two requests: nothing lost, nothing invented, nothing wasted."""
+"""A sweep of a workspace that changes between any two requests: no call is lost, invented, or fetched in vain."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ GONE = 0  # the version of a call that is not there
 EXAMPLES = up_to(1000)
 
 ORDERS = ["number", "text", "time", "nearly", "none", "reshuffled"]
-SHAPES = ["all", "newest", "strewn", "clusters", "unknown"]
+SHAPES = ["all", "newest", "scattered", "clusters", "unknown"]
 
 
 class World:
-    """A workspace as its API shows it: calls with versions, counted from 1, in an order of its own."""
+    """A workspace as its API shows it: calls with versions, counted from 1, in one of the orders."""
 
     def __init__(self, chance: Random, *, calls: int, order: str, descending: bool, page_size: int) -> None:
         self.chance, self.order, self.descending, self.page_size = chance, order, descending, page_size
@@ -81,12 +81,12 @@ class World:
 
 
 def draw(world: World, shape: str, count: int) -> list[str]:
-    """Wanted ids of a world, by the shape of the list."""
+    """Wanted ids of a workspace, by the shape of the list."""
     there = list(world.versions)
     match shape:
         case "newest":
             there = there[-count:]
-        case "strewn":
+        case "scattered":
             there = world.chance.sample(there, min(count, len(there)))
         case "clusters":
             there = [call_id for place, call_id in enumerate(there) if place % 80 < 30][:count]
@@ -139,12 +139,13 @@ class SweptWorld(RuleBasedStateMachine):
         self.of_pages: dict[str, int] = {}
         self.newest_seen: dict[str, int] = {}
         self.by_id: dict[str, int] = {}
+        self.unverified: list[list[Listed]] = []
 
     @rule()
     def ask(self) -> None:
         asked = self.sweep.next()
         if asked is not None:
-            assert asked not in self.in_flight, "asked for while it is asked for"
+            assert asked not in self.in_flight, "requested twice"
             self.in_flight.append(asked)
             self.requests += 1
 
@@ -165,12 +166,20 @@ class SweptWorld(RuleBasedStateMachine):
 
     def _read(self, number: int) -> None:
         calls, told_pages = self.world.page(number)
-        kept = self.sweep.page_read(number, [Listed(call_id, version, 9) for call_id, version in calls], told_pages)
+        listed = [Listed(call_id, version, 9) for call_id, version in calls]
+        self.sweep.page_read(number, listed, told_pages)
         for call_id, version in calls:
             self.newest_seen[call_id] = max(version, self.newest_seen.get(call_id, 0))
-        for each in kept:
-            call_id, version = calls[each.place]
+        if self.sweep.is_verified:
+            self._keep(listed)
+        else:
+            self.unverified.append(listed)
+
+    def _keep(self, listed: list[Listed]) -> None:
+        for each in self.sweep.keep(listed):
+            call_id, version, _ = listed[each.place]
             assert call_id in self.wanted
+            assert version is not None
             had = self.of_pages.get(call_id, self.by_id.get(call_id))
             assert (had is not None) == each.is_newer
             assert had is None or version > had
@@ -178,12 +187,13 @@ class SweptWorld(RuleBasedStateMachine):
 
     def _compare(self, call_id: str) -> None:
         version = self.world.versions.get(call_id, GONE)
-        listed = self.of_pages.get(call_id)
-        same = Verdict.SAME if listed in (None, version) else Verdict.UNTOLD
+        listed = {call.updated_at for page in self.unverified for call in page if call.call_id == call_id}
+        same = Verdict.SAME if listed == {version} else Verdict.UNKNOWN
         self.sweep.compared(call_id, Verdict.DIFFERENT if self.lies else same, version or None)
         if call_id in self.wanted:
             self.by_id[call_id] = version
-            self.of_pages.pop(call_id, None)
+        while self.sweep.is_verified and self.unverified:
+            self._keep(self.unverified.pop(0))
 
     def teardown(self) -> None:
         if not hasattr(self, "sweep"):
@@ -207,11 +217,11 @@ class SweptWorld(RuleBasedStateMachine):
         self._judge()
 
     def _judge(self) -> None:
-        used = self.of_pages if self.sweep.is_trusted else {}
+        used = self.of_pages
         result = {**self.by_id, **used}
         assert set(result) == set(self.wanted), "every wanted id is answered"
         for call_id, version in result.items():
-            assert version in self.world.history[call_id], "a version that the call had while the run went on"
+            assert version in self.world.history[call_id], "a version that the call had during the run"
         assert all(version >= self.newest_seen[call_id] for call_id, version in used.items()), "the newest seen"
         assert not (self.lies and used), "pages that differ from the call are not used"
         assert self.requests <= 1.2 * len(self.wanted) + 20
