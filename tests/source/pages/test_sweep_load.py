@@ -1,4 +1,4 @@
-"""Sweeps over a real socket: what they cost, and that the table is the one that by id gives."""
+"""Sweeps over a real socket: what they cost, and that the table is the same as by id."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Fetched:
         pytest.param("id", 42_000, 40_000, 1_900, marks=pytest.mark.long),
     ],
 )
-def test_the_table_is_the_one_that_by_id_gives(
+def test_a_sweep_gives_the_same_table_as_by_id(
     api: Sandbox, project: Project, order: str, calls: int, wanted: int, most: int
 ) -> None:
     api.reset(limit=None, calls=calls, list_order=order)
@@ -93,7 +93,9 @@ def test_the_table_is_the_one_that_by_id_gives(
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_a_days_ids_of_a_million_calls_cost_that_days_pages(api: Sandbox, project: Project, newest_first: bool) -> None:
+def test_one_days_ids_of_a_million_calls_cost_that_days_pages(
+    api: Sandbox, project: Project, newest_first: bool
+) -> None:
     api.reset(limit=None, calls=1_000_000, missing_share=0, list_descending=newest_first)
     ids = ids_from(1_500_000, 3_000)
     result = project.load("--ids", str(list_of(project, ids)))
@@ -102,7 +104,7 @@ def test_a_days_ids_of_a_million_calls_cost_that_days_pages(api: Sandbox, projec
     assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [(call_id,) for call_id in ids]
 
 
-def test_strewn_ids_cost_what_they_cost_by_id(api: Sandbox, project: Project) -> None:
+def test_scattered_ids_cost_the_same_as_by_id(api: Sandbox, project: Project) -> None:
     api.reset(limit=None, calls=1_000_000, missing_share=0)
     ids = Random(2).sample(ids_from(FIRST, 1_000_000), 3_000)
     result = project.load("--ids", str(list_of(project, ids)))
@@ -111,7 +113,7 @@ def test_strewn_ids_cost_what_they_cost_by_id(api: Sandbox, project: Project) ->
     assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [(call_id,) for call_id in sorted(ids)]
 
 
-def test_a_small_list_is_not_worth_a_look(api: Sandbox) -> None:
+def test_a_small_list_requests_no_page(api: Sandbox) -> None:
     assert Fetched(api, ids_from(1_000_001, 100)).counts.requests == 100
     assert api.requests_for("?page=1") == 0
 
@@ -140,7 +142,7 @@ def test_a_call_that_changed_after_its_page_was_read_does_not_end_the_sweep(api:
 
 
 @pytest.mark.parametrize("status", [403, 404, 400])
-def test_without_pages_it_goes_by_id(api: Sandbox, status: int) -> None:
+def test_refused_pages_are_replaced_by_requests_by_id(api: Sandbox, status: int) -> None:
     api.reset(limit=None, list_status=status, missing_share=0)
     fetched = Fetched(api, ids_from(1_000_001, 550))
     assert (len(fetched.rows), fetched.counts.requests, fetched.swept) == (550, 551, False)
@@ -152,7 +154,7 @@ def test_a_refused_token_ends_a_sweep_too(api: Sandbox, project: Project) -> Non
     assert (result.exit_code, result.summary["requests"]) == (4, 1)
 
 
-def test_what_comes_goes_and_changes_meanwhile_is_neither_lost_nor_invented(api: Sandbox) -> None:
+def test_calls_that_are_added_deleted_or_changed_meanwhile_are_right(api: Sandbox) -> None:
     chance = Random(3)
     ids = ids_from(1_000_001, 3_000)
     deletions = [(chance.randrange(1, 150), call_id) for call_id in chance.sample(ids, 100)]
@@ -194,7 +196,7 @@ TRANSIENT += ["not_json", "html200", "empty200", "broken_gzip"]
 )
 @given(
     chance=st.randoms(use_true_random=False),
-    wanted=st.sampled_from(["all", "half", "newest", "strewn"]),
+    wanted=st.sampled_from(["all", "half", "newest", "scattered"]),
     strategy=st.sampled_from(["sweep", "auto"]),
     chunk_size=st.sampled_from([None, 40, 200]),
     fault_share=st.sampled_from([0, 0.05, 0.15]),
@@ -217,7 +219,7 @@ TRANSIENT += ["not_json", "html200", "empty200", "broken_gzip"]
         }
     ),
 )
-def test_whatever_happens_at_once_the_result_is_that_of_by_id_at_some_moment(
+def test_with_faults_and_changes_at_once_each_row_is_right_at_some_moment(
     api: Sandbox,
     chance: Random,
     wanted: str,
@@ -227,9 +229,9 @@ def test_whatever_happens_at_once_the_result_is_that_of_by_id_at_some_moment(
     pages: dict[str, list[str]],
     api_pages: dict[str, Any],
 ) -> None:
-    """Calls come, change and go and requests fail, between any two requests; faults are paid for besides."""
+    """Calls are added, changed and deleted and requests fail, between any two requests; retries are not counted."""
     there = ids_from(FIRST, 600)
-    ids = {"all": there, "half": there[::2], "newest": there[-150:], "strewn": chance.sample(there, 60)}[wanted]
+    ids = {"all": there, "half": there[::2], "newest": there[-150:], "scattered": chance.sample(there, 60)}[wanted]
     world = {"limit": None, "calls": 600, "missing": ids[3:5], "missing_share": 0}
     deleted = chance.sample(ids, 10)
     versions = {
@@ -276,7 +278,7 @@ def without_fetched_at(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "_fetched_at"}
 
 
-def test_pages_that_fail_are_asked_again_by_the_same_policy(api: Sandbox) -> None:
+def test_pages_are_retried_by_the_same_policy(api: Sandbox) -> None:
     faults = {
         "?page=2": ["status:503", "cut"],
         "?page=3": ["not_json"],
@@ -289,7 +291,7 @@ def test_pages_that_fail_are_asked_again_by_the_same_policy(api: Sandbox) -> Non
     assert fetched.counts.requests == api.stats()["requests"] <= 60
 
 
-def test_a_page_beyond_reason_is_left_alone_and_its_calls_come_by_id(api: Sandbox) -> None:
+def test_a_page_that_is_too_large_is_skipped_and_its_calls_are_fetched_by_id(api: Sandbox) -> None:
     api.reset(limit=None, calls=1_000, missing_share=0, faults={"?page=9": ["huge:9000000"]})
     fetched = Fetched(api, ids_from(FIRST, 1_000))
     assert (len(fetched.rows), fetched.swept, fetched.counts.retries) == (1_000, True, 0)
@@ -297,8 +299,8 @@ def test_a_page_beyond_reason_is_left_alone_and_its_calls_come_by_id(api: Sandbo
     assert fetched.counts.requests <= 40 + 25 + 8
 
 
-def test_wild_ids_and_totals_on_a_page_end_no_sweep(api: Sandbox) -> None:
-    """Ids of more digits than Python's `int` reads, counts that can't be: the calls beside them are loaded."""
+def test_impossible_ids_and_totals_on_a_page_do_not_end_a_sweep(api: Sandbox) -> None:
+    """Ids of more digits than Python's `int` reads, impossible counts: the calls beside them are loaded."""
     calls = ",".join(['{"type":"call","id":"' + "9" * 5000 + '"}', '{"id":1e999999999999999998}', '{"id":-0}'] * 8)
     page = f'{{"type":"list","data":[{calls}],"total_count":1000,"pages":{{"total_pages":40}}}}'
     api.reset(limit=None, calls=1_000, missing_share=0, bodies={"?page=1": page})
@@ -311,13 +313,13 @@ def test_wild_ids_and_totals_on_a_page_end_no_sweep(api: Sandbox) -> None:
         assert (len(fetched.rows), fetched.failed) == (600, []), total
 
 
-def test_the_windows_are_held(api: Sandbox) -> None:
+def test_a_sweep_keeps_to_the_rate_limit(api: Sandbox) -> None:
     api.reset(limit=20, window_seconds=1, calls=2_000, missing_share=0)
     fetched = Fetched(api, ids_from(1_000_001, 2_000))
     assert (len(fetched.rows), fetched.counts.rate_limited, fetched.swept) == (2_000, 0, True)
 
 
-def test_what_is_settled_is_not_written_again(api: Sandbox, project: Project) -> None:
+def test_settled_calls_are_not_written_again(api: Sandbox, project: Project) -> None:
     api.reset(limit=None, calls=2_000, missing_share=0, until="2025-01-01T00:00:00Z")
     first = project.load("--ids", str(list_of(project, ids_from(1_000_001, 800))))
     before = project.query("SELECT id, _fetched_at, _dlt_load_id FROM intercom.calls ORDER BY id")
@@ -329,7 +331,7 @@ def test_what_is_settled_is_not_written_again(api: Sandbox, project: Project) ->
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_again_and_again_in_a_sweep_the_same_command_completes(
+def test_a_sweep_that_is_killed_repeatedly_is_completed_by_the_same_command(
     api: Sandbox, project: Project, seed: int
 ) -> None:
     chance = Random(seed)
@@ -352,7 +354,7 @@ def test_killed_again_and_again_in_a_sweep_the_same_command_completes(
     assert (result.exit_code, result.summary["failed"]) == (0, 0), result.stderr
     assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(5_000, 5_000)]
     assert kills
-    # 200 pages; for each kill two chunks of them again, and the looking: three pages and five to eight calls
+    # 200 pages; after each kill two chunks of them again, three first pages and at most eight comparisons
     assert api.stats()["requests"] <= 200 + kills * (2 * 500 // 25 + 11) + 11
 
 
@@ -373,7 +375,7 @@ def row_of(call_id: str, updated_at: int) -> CallRow:
     return normalise(parse_json(body), datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_of_a_call_seen_twice_the_newest_version_is_kept() -> None:
+def test_the_newest_version_of_a_call_on_two_pages_is_kept() -> None:
     chunk = Chunk([to_batch([row_of("1", 100), row_of("2", 100)]), to_batch([row_of("3", 100)])])
     chunk.update({"1": row_of("1", 200), "3": row_of("3", 300), "9": row_of("9", 900)})
 

@@ -1,4 +1,4 @@
-"""A sweep of a workspace that changes between any two requests: no call is lost, invented, or fetched in vain."""
+"""A sweep of a workspace that changes between any two requests: no call is lost, invented or outdated."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def draw(world: World, shape: str, count: int) -> list[str]:
 
 
 class SweptWorld(RuleBasedStateMachine):
-    """Any request may be answered, and anything may happen, at any moment in between."""
+    """Requests are answered in any order, and anything can happen in between."""
 
     @initialize(
         chance=st.randoms(use_true_random=False),
