@@ -80,10 +80,10 @@ class Interrupted(KeyboardInterrupt):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The code to exit with where `error` ended the run."""
-    if is_out_of_memory(error):
-        return ExitCode.FAILED
     if isinstance(error, (RunStopped, Interrupted)):
         return error.exit_code
+    if is_out_of_memory(error):  # though it was a list of ids that was being read
+        return ExitCode.FAILED
     # not above: `sources.intercom` imports dlt, and `--help` is to be instant
     from sources.intercom.errors import BadIds, ConfigurationError, TokenRefused
 

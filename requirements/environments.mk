@@ -27,7 +27,7 @@ $(OTHER_PYTHONS:%=test-python%): test-python%:
 
 # The source alone, as it is copied into other projects: at both ends of sources/intercom/requirements.txt. Without the
 # command, whose dlt and DuckDB are locked; its test is left out, and each script is a process of its own.
-LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _settings.py _ways.py)
+LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _settings.py _ways.py) tests/project/test_private_parts.py
 OLDEST := dlt==1.19.1 duckdb==1.4.0
 .PHONY: test-library-ends test-library-oldest test-library-newest
 test-library-ends: test-library-oldest test-library-newest ## passes the source's tests with the oldest and newest dlt and DuckDB it allows
