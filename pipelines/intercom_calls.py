@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -17,13 +16,11 @@ import click
 
 from .cli import project
 from .cli.help import GroupedCommand, age, option
-from .cli.logs import report_end, set_up
+from .cli.logs import report_end, report_ends_of_threads, set_up, with_details
 from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
-from .outcome import ExitCode, Interrupted, Summary, exit_code_of, message_of, printable
+from .outcome import ExitCode, Interrupted, Summary, exit_code_of, printable
 from .run.interruption import stoppable
 from .run.request import LoadRequest
-
-logger = logging.getLogger("intercom_calls")
 
 LOAD_EXAMPLE = """\
 intercom-calls load --ids calls.csv
@@ -47,6 +44,7 @@ _PROJECT_HELP = "where .dlt/, the default database and the working files are  [d
 def main() -> None:
     """Load Intercom phone calls into DuckDB, PostgreSQL or any dlt destination."""
     fill_closed_descriptors()
+    report_ends_of_threads()
 
 
 @main.command(cls=GroupedCommand, example=LOAD_EXAMPLE)
@@ -117,11 +115,11 @@ def load(**options: Any) -> None:
                 from .commands.load import run
 
             output = run(LoadRequest(**options), folder, summary, end_process)
-    except (Exception, Interrupted) as error:
+    except (Exception, Interrupted) as error:  # noqa: BLE001  all are reported
         del spare
         summary.fail(error)
+        summary.error = with_details(error)
         output = summary.as_json()
-        logger.debug("the cause", exc_info=error)
     end(output)
     sys.exit(summary.exit_code)
 
@@ -209,7 +207,6 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception as error:
-        print_error(f"error: {printable(message_of(error))}")
-        logger.debug("the cause", exc_info=error)
+    except Exception as error:  # noqa: BLE001  all are reported
+        print_error(f"error: {printable(with_details(error))}")
         sys.exit(exit_code_of(error))

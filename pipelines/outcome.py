@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
+from .details import without_secrets
+
 
 class ExitCode(IntEnum):
     """What a scheduler can tell apart."""
@@ -32,9 +34,14 @@ class ExitCode(IntEnum):
 
 
 class RunStopped(Exception):
-    """A run that can't go on, with the code to exit with; its message says what, where and the mend."""
+    """A run that can't go on, with the code to exit with; its message says what, where and the fix.
+
+    Attributes:
+        goes_on: whether the same command goes on later, with nothing changed.
+    """
 
     exit_code = ExitCode.FAILED
+    goes_on = False
 
 
 class UsageError(RunStopped):
@@ -45,6 +52,18 @@ class UsageError(RunStopped):
 
 class DestinationFailed(RunStopped):
     """The destination can't be reached, refuses the login, or can't be loaded into."""
+
+    def __init__(self, message: str, *, goes_on: bool = False) -> None:
+        super().__init__(message)
+        self.goes_on = goes_on
+
+
+class Unforeseen(RunStopped):
+    """What nobody foresaw, with its type: most likely a fault of this program."""
+
+    def __init__(self, error: BaseException) -> None:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:600]}"
+        super().__init__(without_secrets(text).rstrip(": "))
 
 
 class AnotherWorkspace(RunStopped):
@@ -59,6 +78,14 @@ class AnotherLoad(RunStopped):
     exit_code = ExitCode.ANOTHER_LOAD
 
 
+# What only follows from an error before it, and does not say why.
+_CONSEQUENCES = (
+    "already closed",
+    "server closed the connection",
+    "transaction is aborted",
+    "no transaction is active",
+    "because of a previous fatal error",
+)
 # How libraries and the system say that they got no memory, where it is no MemoryError; a thread needs some, too.
 _OUT_OF_MEMORY = (
     "Out of Memory Error",
@@ -94,10 +121,18 @@ def exit_code_of(error: BaseException) -> ExitCode:
     return ExitCode.FAILED
 
 
+def is_foreseen(error: BaseException) -> bool:
+    """Whether it has a message for the user."""
+    from sources.intercom.errors import IntercomError
+
+    foreseen = isinstance(error, (RunStopped, Interrupted, IntercomError)) and not isinstance(error, Unforeseen)
+    return foreseen or is_out_of_memory(error)
+
+
 def message_of(error: BaseException) -> str:
-    """What a user is to read of `error`: its own message, but where memory ran out."""
+    """What a user is to read of `error`: its own message; with its type where nobody foresaw it."""
     if not is_out_of_memory(error):
-        return str(error)
+        return str(error if is_foreseen(error) or isinstance(error, Unforeseen) else Unforeseen(error))
     *_, cause = causes(error)
     words, _, _ = (str(cause).strip() or type(cause).__name__).partition("\n")
     return (
@@ -124,8 +159,30 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def innermost(error: BaseException) -> str:
     """What went wrong in the first place, in one line."""
-    *_, cause = causes(error)
-    return one_line(cause)
+    return one_line(telling(error))
+
+
+def telling(error: BaseException) -> BaseException:
+    """Of all causes the one that says most: the last that a driver or the system said, else the first of all.
+
+    Below it may be what the driver made it from (`[Errno 111]`), or an error that was dealt with before this one.
+    """
+    said = [cause for cause in causes(error) if _is_from_outside(cause)]
+    for cause in said:
+        if not any(words in str(cause) for words in _CONSEQUENCES):
+            return cause
+    if said:
+        return said[-1]
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Whether a driver said it (PEP 249 gives its errors their names), or the system."""
+    return isinstance(error, OSError) or any(
+        kind.__name__ in ("DatabaseError", "InterfaceError") for kind in type(error).__mro__
+    )
 
 
 def one_line(error: BaseException) -> str:
@@ -135,7 +192,11 @@ def one_line(error: BaseException) -> str:
 
 @dataclass
 class Summary:
-    """What a run did; printed as JSON and kept as a row of `load_runs`. Counts are of calls, but where they say."""
+    """What a run did; printed as JSON and kept as a row of `load_runs`. Counts are of calls, but where they say.
+
+    Attributes:
+        goes_on: after a failure, whether the same command goes on with nothing changed.
+    """
 
     destination: str
     dataset: str
@@ -164,12 +225,13 @@ class Summary:
     strategy: str = "none"
     error: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    goes_on: bool = False
     _started: float = field(default_factory=time.monotonic, repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the contract, in its order."""
         values = asdict(self)
-        for name in ("workspace_timezone", "started_at", "_started"):
+        for name in ("workspace_timezone", "started_at", "goes_on", "_started"):
             del values[name]
         return values
 
@@ -181,6 +243,7 @@ class Summary:
     def fail(self, error: BaseException) -> None:
         """Close the summary of a run that `error` ended."""
         self.exit_code, self.error = exit_code_of(error), message_of(error)
+        self.goes_on = getattr(error, "goes_on", False)
         self.stop_the_clock()
 
     def stop_the_clock(self) -> None:

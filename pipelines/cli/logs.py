@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-from ..outcome import ExitCode, Summary, printable
+from ..details import keep
+from ..outcome import ExitCode, Summary, is_foreseen, message_of, printable
 from .standard_streams import print_error
+
+logger = logging.getLogger("intercom_calls")
 
 LogFormat = Literal["text", "json"]
 
@@ -50,33 +54,57 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """The local time and the message, as one line that can't steer a terminal."""
+    """The local time and the message, as one line that can't steer a terminal; no traceback."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+    def format(self, record: logging.LogRecord) -> str:
         """One line of text."""
-        return printable(super().formatMessage(record))
+        record.message, record.asctime = record.getMessage(), self.formatTime(record, self.datefmt)
+        return printable(self.formatMessage(record))
 
 
 def set_up(loudness: int, log_format: LogFormat = "text") -> None:
     """Log to stderr; `loudness` is how often `-v` was given, less `-q`."""
     level = {-1: logging.WARNING, 0: logging.INFO}.get(loudness, logging.DEBUG if loudness > 0 else logging.ERROR)
-    logging.getLogger("intercom_calls").setLevel(level)
-    # other libraries' loggers take the root's level, so that -q and -q -q hold for them too
+    logger.setLevel(level)
+    # other libraries' loggers take the root's level
     logging.getLogger().setLevel(max(level, logging.WARNING))
     handler = logging.StreamHandler(_CurrentStderr())
+    handler.setLevel(level)  # a logger may have a level of its own
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines("%(asctime)s %(message)s", _TIME))
     logging.basicConfig(handlers=[handler])
+
+
+def with_details(error: BaseException) -> str:
+    """What an error says in one line; where nobody foresaw it, or with `-v`, its traceback is kept in a file."""
+    told = message_of(error)
+    if not is_foreseen(error):
+        return f"{told} (unexpected: please report it; {keep(error)})"
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s", keep(error))
+    return told
+
+
+def report_ends_of_threads() -> None:
+    """Report in one line, too, where an error ends a thread."""
+
+    def report(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            logger.error("%s", with_details(ended.exc_value))
+
+    threading.excepthook = report
 
 
 def report_end(summary: Summary, log_format: LogFormat) -> None:
     """Say what ended the run, what is safe, and what to type; nothing where nothing went wrong."""
     if summary.error is None:
         return
-    refused = summary.exit_code == ExitCode.TOKEN_REFUSED and summary.load_packages  # none: it is another workspace's
-    goes_on = (summary.exit_code == ExitCode.FAILED or refused) and summary.requested
-    safe = f" ({summary.loaded:,} calls were loaded and are safe; the same command goes on)" if goes_on else ""
+    safe = ""
+    if summary.goes_on and summary.requested:
+        safe = f" ({summary.loaded:,} calls were loaded and are safe; the same command goes on)"
+    elif summary.loaded and summary.exit_code != ExitCode.INCOMPLETE:
+        safe = f" ({summary.loaded:,} calls were loaded and are safe)"
     if log_format == "json":
-        logging.getLogger("intercom_calls").error("%s%s", summary.error, safe, extra={_FIELDS: end_fields(summary)})
+        logger.error("%s%s", summary.error, safe, extra={_FIELDS: end_fields(summary)})
     else:
         print_error(f"error: {printable(summary.error)}{safe}")
 

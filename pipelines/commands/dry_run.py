@@ -12,7 +12,7 @@ from sources.intercom.plan import Plan
 from sources.intercom.settings import Settings
 
 from ..destinations.dataset import Dataset
-from ..outcome import counted
+from ..outcome import ExitCode, counted
 from ..run.request import LoadRequest
 
 logger = logging.getLogger("intercom_calls")
@@ -34,20 +34,11 @@ def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, 
     dataset = Dataset(request.destination, request.dataset, settings.lock_wait_seconds)
     if not dataset.is_new:
         dataset.ask(plan.ask_client)
+    plan.close()
     to_fetch = plan.to_fetch if request.limit is None else min(plan.to_fetch, request.limit)
     minutes = to_fetch / (REQUESTS_A_MINUTE * request.share)
     sweep = will_sweep(request.strategy, to_fetch)
-    logger.info(
-        "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
-        counted(plan.requested, "id"),
-        f"{plan.already_loaded:,}",
-        f"{plan.missing:,}",
-        f"{to_fetch:,}",
-        counted(to_fetch, "request"),
-        f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
-        "; pages of calls are tried first" if sweep else "",
-    )
-    return {
+    told = {
         "requested": plan.requested,
         "duplicates": ids.duplicates,
         "blank": ids.blank,
@@ -60,3 +51,15 @@ def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, 
         "destination": request.destination,
         "dataset": request.dataset,
     }
+    logger.info(
+        "%s: %s already loaded, %s known as missing, %s to fetch: %s by id, %s at the full rate%s",
+        counted(plan.requested, "id"),
+        f"{plan.already_loaded:,}",
+        f"{plan.missing:,}",
+        f"{to_fetch:,}",
+        counted(to_fetch, "request"),
+        f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
+        "; pages of calls are tried first" if sweep else "",
+        extra={"fields": {"event": "end", "exit_code": ExitCode.DONE, **told}},
+    )
+    return told

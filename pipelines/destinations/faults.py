@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -21,19 +20,33 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from sources.intercom.errors import IntercomError
 from sources.intercom.settings import misplaced
 
-from ..outcome import DestinationFailed, RunStopped, UsageError, causes, innermost, is_out_of_memory, one_line
+from ..outcome import (
+    DestinationFailed,
+    RunStopped,
+    Unforeseen,
+    UsageError,
+    causes,
+    innermost,
+    is_out_of_memory,
+    one_line,
+    telling,
+)
 from .completed_loads import Overtaken
 from .locks import Taken
-
-logger = logging.getLogger("intercom_calls")
+from .outage import Outage
 
 # Another program's lock on a DuckDB file, in DuckDB's words.
 _FILE_IS_LOCKED = "Could not set lock on file"
-# What to do about a fault, by its words (DuckDB's, or the system's).
-_MENDS = {
+# What to do about a fault, by its words (DuckDB's, PostgreSQL's, or the system's). It does not pass by itself.
+_FIXES = {
     "Permission denied": "whoever runs this needs the right to read and write there",
     "Read-only file system": "name a place that can be written",
     "No space left on device": "make room",
+    "authentication failed": "see the user and the password",
+    "no password supplied": "add the password",
+    'FATAL: role "': "see the user, or make it (CREATE ROLE … LOGIN)",
+    "no pg_hba.conf entry": "have an administrator allow this machine and user in pg_hba.conf",
+    "could not translate host name": "see the host, or this machine's DNS",
     "in a read-only transaction": "the server is likely a standby now (after a failover): name the primary's host, or "
     "see default_transaction_read_only",
     "database file with version number": "the database was written by another version of DuckDB: install that "
@@ -53,22 +66,25 @@ _UNUSABLE = (
 T = TypeVar("T")
 
 
-def persevere(action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool]) -> T:
+def persevere(
+    action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool], outage: Outage | None = None
+) -> T:
     """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
+    outage = outage or Outage()
 
-    def tell_once(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if error is not None and state.attempt_number == 1:
-            fields = {"event": "wait", "for": "destination"}
-            logger.warning("%s; trying again for up to %g s", innermost(error), seconds, extra={"fields": fields})
+    def begin(state: RetryCallState) -> None:
+        if state.outcome and (error := state.outcome.exception()) is not None:
+            outage.begin(f"{with_fix(error)}; trying again for up to {seconds:g} s")
 
-    return Retrying(
+    result = Retrying(
         retry=retry_if_exception(when),
         wait=wait_random_exponential(multiplier=0.1, max=5),
         stop=stop_before_delay(seconds),
-        before_sleep=tell_once,
+        before_sleep=begin,
         reraise=True,
     )(action)
+    outage.end()
+    return result
 
 
 def is_locked_file(error: BaseException) -> bool:
@@ -139,8 +155,17 @@ def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
     except (RunStopped, Taken, Overtaken, IntercomError):
         raise
     except Exception as error:
-        told = innermost(error)
-        mends = [mend for words, mend in _MENDS.items() if words in told]
-        is_usage = before_load and any(words in told for words in _UNUSABLE)
-        kind = UsageError if is_usage else DestinationFailed
-        raise kind("; ".join((f"{destination}: {told}", *mends))) from error
+        cause = telling(error)
+        if type(cause).__module__ == "builtins" and not isinstance(cause, OSError):
+            raise Unforeseen(cause) from error
+        message = f"{destination}: {with_fix(error)}"
+        if before_load and any(words in message for words in _UNUSABLE):
+            raise UsageError(message) from error
+        passes = may_pass(error) and with_fix(error) == innermost(error)
+        raise DestinationFailed(message, goes_on=passes) from error
+
+
+def with_fix(error: BaseException) -> str:
+    """What went wrong, and what to do about it, where that is known."""
+    told = innermost(error)
+    return "; ".join((told, *(fix for words, fix in _FIXES.items() if words in told)))

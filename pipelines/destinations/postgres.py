@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import socket
 import threading
@@ -16,8 +15,7 @@ from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination import Destination
 
 from ..outcome import DestinationFailed, UsageError
-
-logger = logging.getLogger("intercom_calls")
+from .outage import Outage
 
 # libpq's own parameters, which a pooler does not see: https://www.postgresql.org/docs/current/libpq-connect.html
 _LIMITS = {
@@ -85,6 +83,7 @@ class SilenceWatch:
         credentials: of the server and database.
         hurried: whether a signal has come.
         give_up: called where a signal has come and the server is silent; may end the process.
+        outage: is said to begin and to be over.
     """
 
     def __init__(
@@ -92,7 +91,9 @@ class SilenceWatch:
         credentials: ConnectionStringCredentials,
         hurried: Callable[[], bool],
         give_up: Callable[[DestinationFailed], None],
+        outage: Outage,
     ) -> None:
+        self._outage = outage
         self._dsn = credentials.to_native_representation()
         self._location = f"{credentials.host}:{credentials.port}/{credentials.database}"
         self._hurried = hurried
@@ -116,6 +117,8 @@ class SilenceWatch:
             if not (hurried or silent_seconds >= _PROBE_EVERY_SECONDS):
                 continue
             if self._answers(_HURRIED_PROBE_SECONDS if hurried else _PROBE_SECONDS):
+                if missed:
+                    self._outage.end()
                 answered_at, missed = time.monotonic(), 0
                 self._ended.wait(2)
                 continue
@@ -125,8 +128,11 @@ class SilenceWatch:
             if self._hurried() and missed >= _HURRIED_PROBES:
                 self._give_up(DestinationFailed(f"postgres: {self._location} does not answer"))
                 self._end_waiting()
-            elif time.monotonic() - answered_at >= SILENT_SECONDS:
-                logger.warning("%s has not answered for %g s", self._location, time.monotonic() - answered_at)
+            if hurried:
+                continue
+            silent_seconds = time.monotonic() - answered_at
+            self._outage.begin(f"{self._location} has not answered for {silent_seconds:.0f} s")
+            if silent_seconds >= SILENT_SECONDS:
                 self._end_waiting()
                 answered_at = time.monotonic()
 

@@ -25,6 +25,7 @@ from .faults import explained
 from .location import Location, former_pipeline_name, location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
 from .missing_tables import restore_tables
+from .outage import Outage
 from .postgres import SilenceWatch, limit_waits
 from .preflight import require_dataset_name, require_file, require_loadable, require_sql
 from .private_parts import prepared_packages
@@ -45,6 +46,7 @@ class Target:
         dataset: its dataset, as it is called there.
         file: the DuckDB file, where that is the destination.
         location: where the data goes, to be shown; holds no password.
+        outage: whether it can't be used for a while, as far as that was said.
 
     Raises:
         UsageError: the DuckDB file is none, can't be written, or DuckDB could not tell the dataset from it.
@@ -62,6 +64,7 @@ class Target:
         self.dataset = dataset
         self.file = location.file
         self.location = location.shown
+        self.outage = Outage()
         self._factory = factory
         self._name = pipeline_name(location, dataset)
         self._former_name = former_pipeline_name(location, dataset)
@@ -150,7 +153,7 @@ class Target:
             client = self._callers.destination_client() if self._callers else None
             config = client.config if client else factory.configuration(factory.spec(), accept_partial=True)
         assert isinstance(config.credentials, ConnectionStringCredentials)
-        with SilenceWatch(config.credentials, hurried, give_up).watching():
+        with SilenceWatch(config.credentials, hurried, give_up, self.outage).watching():
             yield
 
     @contextmanager

@@ -21,6 +21,8 @@ _UNWIND_SECONDS = 3.0
 class Stopped(RunStopped):
     """A signal came while the run waited for the destination, or for another load there."""
 
+    goes_on = True
+
     def __init__(self, number: signal.Signals, error: RunStopped) -> None:
         super().__init__(f"stopped by {number.name} while waiting for the destination: {error}")
         self.exit_code = ExitCode.of_signal(number)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pyarrow as pa
-from dlt.extract import DltResource
 
 from sources.intercom.api.workspace import Asked, Workspace, ask_workspace
 from sources.intercom.errors import TokenRefused
@@ -69,6 +68,7 @@ def load_into(
         run = Run(request, ids, target, settings, interruption, summary)
         logger.info("loading into %s, dataset %s", target.location, target.dataset)
         with ExitStack() as stack:
+            stack.callback(run.close)
             persevere(
                 lambda: stack.enter_context(target.locked()),
                 seconds=request.wait,
@@ -123,6 +123,11 @@ class Run:
     def to_ask(self) -> int:
         """How many ids this run will ask for, at most."""
         return self.plan.to_fetch if self._request.limit is None else min(self.plan.to_fetch, self._request.limit)
+
+    def close(self) -> None:
+        """Close what the plans hold."""
+        self.plan.close()
+        self._there.close()
 
     def require_usable(self) -> None:
         """Refuse a destination that can't be loaded into, before anything is requested.
@@ -252,9 +257,9 @@ class Run:
         )
         there = Plan(self._ids, "all", self._settings.settle_hours)
         with explained(self._target.destination):
-            self._wait_for_file(
-                lambda: persevere(lambda: self._ask(there), seconds=self._settings.retry_seconds, when=self._goes_on)
-            )
+            self._persevere(lambda: self._ask(there))
+        if self._there is not self.plan:
+            self._there.close()
         self._there = there
 
     def _prove(self) -> BaseException | None:
@@ -304,14 +309,13 @@ class Run:
                 calls += self._deleted(failure)
                 self._close(summary, failure, unproven)
             finished_at = datetime.now(UTC) if is_last else None
-            self._run_pipeline(
-                [
-                    # without a call, too: the table and all its columns are there from the first load on
-                    calls_resource([calls_item(calls)]),
-                    call_errors_resource([errors_batch(errors)]),
-                    load_runs_resource(summary, finished_at),
-                ]
-            )
+            resources = [
+                # without a call, too: the table and all its columns are there from the first load on
+                calls_resource([calls_item(calls)]),
+                call_errors_resource([errors_batch(errors)]),
+                load_runs_resource(summary, finished_at),
+            ]
+            self._persevere(lambda: self._target.load(resources))
         self.summary.take(summary)
         self._guard.recorded(unproven)
 
@@ -370,11 +374,10 @@ class Run:
             summary.strategy = "sweep" if self._fetch.swept else "by-id"
         summary.stop_the_clock()
 
-    def _run_pipeline(self, resources: list[DltResource]) -> None:
-        def load() -> None:
-            self._target.load(resources)
-
-        self._wait_for_file(lambda: persevere(load, seconds=self._settings.retry_seconds, when=self._goes_on))
+    def _persevere(self, action: Callable[[], None]) -> None:
+        """Do it, and wait for a destination that can't be used for a while."""
+        outage, seconds = self._target.outage, self._settings.retry_seconds
+        self._wait_for_file(lambda: persevere(action, seconds=seconds, when=self._goes_on, outage=outage))
 
     def _goes_on(self, error: BaseException) -> bool:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal

@@ -30,4 +30,12 @@ class TokenRefused(IntercomError):
 
 
 class ApiUnreachable(IntercomError):
-    """Nothing answered usably for `retry_seconds`; the last fault is in the message and the cause."""
+    """Nothing answered usably for `retry_seconds`; the last fault is in the message and the cause.
+
+    Attributes:
+        goes_on: whether the same run goes on later, with nothing changed.
+    """
+
+    def __init__(self, message: str, *, goes_on: bool = False) -> None:
+        super().__init__(message)
+        self.goes_on = goes_on

@@ -7,6 +7,7 @@ nor a Python object each.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -120,16 +121,23 @@ class Plan:
         """As `ask`, by an open connection to the dataset."""
         if not self.requested:
             return
-        plan = duckdb.connect(config={"threads": 2})
-        plan.execute("SET TimeZone = 'UTC'")
-        plan.register("ids", pa.table({"id": self._ids}))
-        plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
-        plan.execute(_KNOWN_TABLES)
-        asked = _Asked(client, naming, plan, self._ids)
-        has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
-        has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
-        if has_calls or has_errors:
-            self._join(plan)
+        with ExitStack() as stack:
+            plan = stack.enter_context(duckdb.connect(config={"threads": 2}))
+            plan.execute("SET TimeZone = 'UTC'")
+            plan.register("ids", pa.table({"id": self._ids}))
+            plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
+            plan.execute(_KNOWN_TABLES)
+            asked = _Asked(client, naming, plan, self._ids)
+            has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
+            has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
+            if has_calls or has_errors:
+                self._join(plan)
+                stack.pop_all()  # until `close`
+
+    def close(self) -> None:
+        """Close the DuckDB of the plan; what has been counted stays."""
+        if self._planned is not None:
+            self._planned.close()
 
     def call_ids(self) -> Iterator[str]:
         """The ids to fetch, in order."""

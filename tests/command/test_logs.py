@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import re
 
+import duckdb
+import psycopg2
 import pytest
 
 from pipelines.cli import progress
+from pipelines.destinations.completed_loads import Overtaken
 from pipelines.destinations.faults import explained
 from pipelines.outcome import DestinationFailed
 from sandbox import Sandbox
 from sources.intercom.fetch import Fetch
 from sources.intercom.settings import Settings
 from tests.conftest import Postgres, Project
+from tests.support import bounds
+from tests.support.leaks import TOKEN
 
 
 def test_each_retry_is_a_json_line_with_its_request_id(project: Project, api: Sandbox) -> None:
@@ -103,3 +108,117 @@ def test_a_database_that_turned_read_only_is_said_to_be_a_standby(postgres: Post
     told = "read-only transaction; the server is likely a standby"
     with pytest.raises(DestinationFailed, match=told), explained("postgres"):
         postgres.query("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
+
+
+# What ends the run, and whether the same command goes on when that has passed.
+ENDS: dict[str, tuple[dict[str, object], dict[str, str], bool]] = {
+    "server errors": ({"fault_ranges": [[11, None, "status:500"]]}, {}, True),
+    "a refused token": ({"fault_ranges": [[11, None, "status:401"]]}, {}, False),
+    "a scope that lacks": ({"fault_ranges": [[11, None, "status:403"]]}, {}, False),
+    "a name that is none": (
+        {},
+        {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid", "NO_PROXY": "*"},
+        False,
+    ),
+    "a list with a bad id": ({}, {}, False),
+    "no such user": ({}, {"DESTINATION__POSTGRES__CREDENTIALS": "nobody"}, False),
+    "no such host": ({}, {"DESTINATION__POSTGRES__CREDENTIALS": "postgresql://u:pass-word@db.invalid/calls"}, False),
+    "no server": ({}, {"DESTINATION__POSTGRES__CREDENTIALS": "postgresql://u:pass-word@127.0.0.1:9/calls"}, True),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_that_the_same_command_goes_on_is_said_only_where_it_does(
+    project: Project, api: Sandbox, end: str, request: pytest.FixtureRequest
+) -> None:
+    faults, env, goes_on = ENDS[end]
+    if env.get("DESTINATION__POSTGRES__CREDENTIALS") == "nobody":
+        url = request.getfixturevalue("postgres").url
+        env = {"DESTINATION__POSTGRES__CREDENTIALS": url.replace("postgres:x", "nobody:x")}
+    api.configure(missing_share=0, **faults)
+    ids = ["a b"] if "bad" in end else [str(1_000_001 + number) for number in range(20)]
+    to = ["--destination", "postgres"] if "DESTINATION__POSTGRES__CREDENTIALS" in env else []
+    result = project.load(*ids, *to, "--workers", "1", env={**env, "SOURCES__INTERCOM__RETRY_SECONDS": "0.5"})
+    assert result.exit_code not in (0, 3)
+    assert ("the same command goes on" in result.stderr) == goes_on, result.stderr
+    assert ("10 calls were loaded and are safe" in result.stderr) == bool(faults)
+
+
+@pytest.mark.parametrize("place", ["pipelines.run.run.reconcile", "pipelines.destinations.target.restore_tables"])
+def test_an_error_that_nobody_foresaw_is_one_line_with_its_type_and_a_file(
+    project: Project, api: Sandbox, place: str
+) -> None:
+    module, _, name = place.rpartition(".")
+    assert project.load("1000001").exit_code == 0
+    password = "the-pass-word"
+    env = {"DESTINATION__POSTGRES__CREDENTIALS": f"postgresql://u:{password}@localhost/calls"}
+    error = KeyError(f"hold_time of {TOKEN}, {password}")
+    failed = project.load("1000002", env=env, bound=bounds.by_an_error(module, name, error))
+    assert failed.exit_code == 1
+    assert "Traceback" not in failed.stderr
+    (line,) = [line for line in failed.stderr.splitlines() if "KeyError" in line]
+    assert line.startswith("error: KeyError: 'hold_time of ")
+    assert "goes on" not in line
+    (file,) = (project.folder / ".dlt/data/errors").iterdir()
+    assert str(file) in line
+    assert str(file) in failed.summary["error"]
+    assert file.stat().st_mode & 0o077 == 0
+    kept = file.read_text()
+    assert "Traceback" in kept
+    assert "_raise" in kept
+    assert password not in kept
+
+
+@pytest.mark.parametrize("command", ["status", "check"])
+def test_other_commands_keep_the_details_of_such_an_error_too(project: Project, api: Sandbox, command: str) -> None:
+    bound = bounds.by_an_error(f"pipelines.commands.{command}", "Dataset", AttributeError("no such thing"))
+    failed = project.run(command, bound=bound)
+    assert failed.exit_code == 1
+    (line,) = failed.stderr.splitlines()
+    (file,) = (project.folder / ".dlt/data/errors").iterdir()
+    assert line.startswith("error: AttributeError: no such thing")
+    assert str(file) in line
+
+
+def test_twice_quiet_is_quiet_of_all_loggers(project: Project, api: Sandbox) -> None:
+    loud = project.load("1000001", "-v", bound=bounds.by_talkative_loggers)
+    assert "Using selector" in loud.stderr
+    for quiet in ("-q", "-qq"):
+        assert project.load("1000001", quiet, bound=bounds.by_talkative_loggers).stderr == ""
+
+
+def test_a_dry_run_ends_with_an_end_line_too(project: Project, api: Sandbox) -> None:
+    planned = project.load("1000001", "--dry-run", "--log-format", "json")
+    (end,) = [json.loads(line) for line in planned.stderr.splitlines()]
+    assert (end["event"], end["exit_code"], end["to_fetch"]) == ("end", 0, 1)
+
+
+# An error, and the one while which was dealt with it was raised.
+TELLING = {
+    "a system's error under a database's": (psycopg2.OperationalError("no route"), OSError(113, "")),
+    "a closed connection under a real fault": (psycopg2.DataError("no route"), psycopg2.InterfaceError("closed")),
+    "a real fault under a closed connection": (
+        psycopg2.InterfaceError("connection already closed"),
+        psycopg2.OperationalError("no route"),
+    ),
+    "a real fault under an aborted transaction": (
+        psycopg2.InternalError("current transaction is aborted"),
+        psycopg2.DataError("no route"),
+    ),
+    "what was dealt with before": (duckdb.IOException("no route"), Overtaken()),
+}
+
+
+@pytest.mark.parametrize("case", TELLING)
+def test_of_all_causes_the_telling_one_is_named(case: str) -> None:
+    error, before = TELLING[case]
+    error.__context__ = before
+    with pytest.raises(DestinationFailed, match="no route"), explained("postgres"):
+        raise error
+
+
+def test_an_error_raised_from_none_hides_what_was_before_it() -> None:
+    error = psycopg2.InterfaceError("connection already closed")
+    error.__context__, error.__suppress_context__ = OSError("one address was tried"), True
+    with pytest.raises(DestinationFailed, match="already closed"), explained("postgres"):
+        raise error

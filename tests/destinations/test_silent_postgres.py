@@ -10,11 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
+import psycopg2
 import pytest
+from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
+from pipelines.destinations import postgres as watched
+from pipelines.destinations.faults import persevere
+from pipelines.destinations.outage import Outage
+from pipelines.destinations.postgres import SilenceWatch
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
 from tests.support.processes import Running, running, write_ids
@@ -26,6 +32,7 @@ class Proxy:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
         self._silent = threading.Event()
+        self._resumed = threading.Event()
         self._stranded = False
         self._clients: list[socket.socket] = []
         self._after: bytes | None = None
@@ -44,6 +51,12 @@ class Proxy:
     def silence_after(self, words: bytes) -> None:
         """Fall silent with the statement that has these words, which is not forwarded."""
         self._after = words
+
+    def resume(self) -> None:
+        """Forward again, also what came meanwhile."""
+        self._after = None
+        self._silent.clear()
+        self._resumed.set()
 
     def strand(self) -> None:
         """Cut what is connected from its clients; the server does not learn of it."""
@@ -75,7 +88,7 @@ class Proxy:
                 if is_request and self._after is not None and self._after in content:
                     self._silent.set()
                 if self._silent.is_set():
-                    threading.Event().wait()  # both ends stay open: nobody learns of it
+                    self._resumed.wait()  # both ends stay open: nobody learns of it
                 sink.sendall(content)
             if self._stranded and is_request:
                 threading.Event().wait()
@@ -191,6 +204,37 @@ def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
     assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
 
 
+@pytest.mark.parametrize("silent_seconds", [60.0, 0.5])
+def test_a_server_that_freezes_is_said_once_and_when_it_is_back(
+    silent_seconds: float,
+    proxy: Proxy,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whether it is back before the connections are cut, or later."""
+    monkeypatch.setattr(watched, "_PROBE_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(watched, "_PROBE_SECONDS", 2)
+    monkeypatch.setattr(watched, "SILENT_SECONDS", silent_seconds)
+    credentials = PostgresCredentials(project.env["DESTINATION__POSTGRES__CREDENTIALS"])
+    outage = Outage()
+
+    def ask() -> None:
+        connection = psycopg2.connect(credentials.to_native_representation(), connect_timeout=2)
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(1)")
+
+    with SilenceWatch(credentials, lambda: False, lambda _: None, outage).watching():
+        proxy.silence_after(b"pg_sleep")
+        threading.Timer(6, proxy.resume).start()
+        persevere(ask, seconds=60, when=lambda error: isinstance(error, psycopg2.Error), outage=outage)
+        time.sleep(3)
+    began, over = (record.getMessage() for record in caplog.records)
+    assert f"127.0.0.1:{proxy.port}" in began
+    assert "has not answered for " in began
+    assert "can be used again, after " in over
+
+
 LIBRARY = """
 import json, dlt
 from pipelines import load
@@ -244,8 +288,6 @@ def test_a_client_encoding_that_can_not_hold_every_text_is_refused(
 
 
 def _create(postgres: Postgres, sql: str) -> None:
-    import psycopg2
-
     connection = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -38,7 +38,14 @@ def test_a_file_that_another_program_holds_is_waited_for(project: Project, api: 
         holder.close()
         released = run.end()
     assert released.exit_code == 0, released.stderr
+    _said_once_and_when_it_is_over(released)
     assert project.query("SELECT id FROM intercom.calls ORDER BY id") == [("1000001",), ("1000002",)]
+
+
+def _said_once_and_when_it_is_over(result: Result) -> None:
+    """A line when the destination could not be used any more, and one when it could again."""
+    assert result.stderr.count("; trying again for up to ") == 1
+    assert result.stderr.count("the destination can be used again, after ") == 1
 
 
 def test_what_is_no_duckdb_file_is_told_and_left_as_it_is(project: Project, api: Sandbox) -> None:
@@ -150,7 +157,31 @@ def test_a_server_that_is_stopped_and_comes_back_in_time_is_waited_for(
         as_owner(control, own_server.socket_folder)
         done = run.end()
     assert done.exit_code == 0, done.stderr
+    _said_once_and_when_it_is_over(done)
     assert own_server.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(100, 100)]
+
+
+def test_a_database_that_turns_read_only_in_the_middle_is_said_to_be_a_standby_and_is_gone_on_with(
+    project: Project, api: Sandbox, postgres: Postgres
+) -> None:
+    ids = write_ids(project, 1_000_001, 100)
+    api.configure(missing_share=0, latency_seconds=0.05)
+    load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "10", "--workers", "4", "--strategy", "by-id")
+    turn = f"ALTER DATABASE {postgres.database} SET default_transaction_read_only = on"
+    with running(project, *load, env={"SOURCES__INTERCOM__RETRY_SECONDS": "2"}) as run:
+        run.wait_until(lambda: api.stats()["requests"] >= 40)
+        postgres.query(f"{turn}; SELECT 1")
+        _cut_connections(postgres)
+        failed = run.end()
+    _failed(
+        failed, "in a read-only transaction; the server is likely a standby now (after a failover): name the primary"
+    )
+    assert "goes on" not in failed.stderr
+    back = f"ALTER DATABASE {postgres.database} RESET default_transaction_read_only"
+    postgres.query(f"SET TRANSACTION READ WRITE; {back}; SELECT 1")
+    done = project.load(*load)
+    assert done.exit_code == 0, done.stderr
+    assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(100, 100)]
 
 
 def as_owner(command: list[str], folder: str) -> None:

@@ -267,3 +267,41 @@ print(json.dumps([
 """,
     )
     assert found == [[0] * 10, [[7, 7]], [[1]], [[0]]]
+
+
+PLANS = """
+import duckdb
+from sources.intercom import intercom
+opened, connect = [], duckdb.connect
+def noted(*arguments, **options):
+    connection = connect(*arguments, **options)
+    if not arguments:  # in memory, as plans are
+        opened.append(connection)
+    return connection
+duckdb.connect = noted
+def is_open(connection):
+    try:
+        return bool(connection.execute("SELECT 1"))
+    except duckdb.ConnectionException:
+        return False
+def left():
+    found = [len(opened) > 0, sum(map(is_open, opened))]
+    opened.clear()
+    return found
+mine, found = pipeline(), {}
+for name, options in {"first": {}, "again": {}, "a refused token": {"access_token": "another"}}.items():
+    load(mine, IDS[:30], refresh="all", **options)
+    found[name] = left()
+mine.run(intercom(ids=IDS[:30], refresh="open"))
+found["the source"] = left()
+rows(mine, "ALTER TABLE calls ALTER _fetched_at TYPE VARCHAR")
+assert refused(lambda: mine.run(intercom(ids=IDS[:30], refresh="open")))[0] == "PipelineStepFailed"
+found["a plan that fails"] = left()
+print(json.dumps(found))
+"""
+
+
+def test_the_database_of_a_plan_is_closed_however_the_run_ends(own: Project, api: Sandbox) -> None:
+    found = run(own, PLANS)
+    assert [*found] == ["first", "again", "a refused token", "the source", "a plan that fails"]
+    assert all(left == [True, 0] for left in found.values()), found

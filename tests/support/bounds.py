@@ -1,4 +1,4 @@
-"""What takes rights away from a process of the command, called in it before it begins: a fork can be bound, too.
+"""What takes rights away from a process of the command, or makes it fail; called in it before it begins.
 
 For that nothing here may import what the tests need and the command does not.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
+import logging
 import resource
 import socket
 import sys
@@ -77,3 +79,21 @@ def by_memory_to_read(most: int) -> None:
         return receive(*arguments)
 
     socket.socket.recv = bounded  # type: ignore[method-assign]
+
+
+def by_an_error(module: str, name: str, error: BaseException) -> Callable[[], None]:
+    """A function of a module raises this, as one that nobody foresaw."""
+    return functools.partial(_replace, module, name, functools.partial(_raise, error))
+
+
+def _replace(module: str, name: str, value: object) -> None:
+    setattr(importlib.import_module(module), name, value)
+
+
+def _raise(error: BaseException, *_: object, **__: object) -> None:
+    raise error
+
+
+def by_talkative_loggers() -> None:
+    """A logger of another library has a level of its own."""
+    logging.getLogger("asyncio").setLevel(logging.DEBUG)

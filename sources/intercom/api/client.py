@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import os
@@ -34,6 +35,8 @@ _CERTIFICATE_MENDS = dict.fromkeys((9, 10), "check this machine's clock, or wait
 _CERTIFICATE_MENDS |= dict.fromkeys((62, 64), "check base_url")
 _UNKNOWN_AUTHORITY_MEND = "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
 
+# Marks the end of a request that time ran out for before there was a connection.
+_UNSENT = "not sent"
 # What is read of an answer that is no call; a message needs no more.
 _LARGEST_ERROR_BYTES = 64 * 1024
 _LONGEST_TOKEN = 1024
@@ -174,6 +177,10 @@ class CallsApi:
         request.headers["Authorization"] = f"Bearer {self._settings.token}"
         try:
             return await handler(request)
+        except asyncio.CancelledError as error:
+            if request.response is None:
+                error.args = (_UNSENT,)
+            raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise self._explained(error) from None
         finally:
@@ -204,6 +211,8 @@ class CallsApi:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return NoAnswer("timeout", f"no connection within {self._timeout.sock_connect:g} seconds")
         if isinstance(error, TimeoutError):
+            if isinstance(error.__cause__, asyncio.CancelledError) and _UNSENT in error.__cause__.args:
+                return NoAnswer("timeout", f"no connection within {self._timeout.total:g} seconds")
             return NoAnswer("timeout", f"no whole answer within {self._timeout.total:g} seconds")
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             is_proxy = self._proxy is not None and error.host == self._proxy.host

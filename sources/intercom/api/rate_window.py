@@ -39,6 +39,7 @@ class _Window:
         remaining: the smallest `Remaining` seen.
         first_remaining: what remained after our first request.
         own_requests: our requests that have been answered.
+        unanswered: our requests without an answer just before its first one; the server may have counted them in it.
     """
 
     limit: int
@@ -48,6 +49,7 @@ class _Window:
     remaining: int
     first_remaining: int
     own_requests: int = 1
+    unanswered: int = 0
 
     def count(self, remaining: int) -> None:
         """One more of our requests was answered."""
@@ -94,6 +96,7 @@ class RateLimiter:
         self.window_seconds = DEFAULT_WINDOW_SECONDS
         self._share = share
         self._permits = 0
+        self._unanswered = 0  # since the last answer with rate headers
         self._reader = HeaderReader()
         self._window: _Window | None = None
         self._lengths: deque[float] = deque(maxlen=3)
@@ -116,8 +119,8 @@ class RateLimiter:
         own = window.own_requests
         if own >= window.own_limit < window.limit:
             return f"this load's share of the window ({window.own_limit:,} of {window.limit:,} requests) is used"
-        is_used_by_others = window.limit - window.remaining - own - self.in_flight > own
-        by_whom = ", most of it by other apps or an earlier load" if is_used_by_others else ""
+        others = window.limit - window.remaining - own - self.in_flight - window.unanswered
+        by_whom = ", most of it by other apps or an earlier load" if others > own else ""
         return f"the window's budget of {window.limit:,} requests is used{by_whom}"
 
     @property
@@ -183,7 +186,9 @@ class RateLimiter:
             self._probes_unanswered = 0
         remaining = self._reader.remaining(headers, now, wall)
         if remaining is not None:
-            if not self._count(0 if status == 429 else remaining, is_probe, now):
+            is_current = self._count(0 if status == 429 else remaining, is_probe, now)
+            self._unanswered = 0
+            if not is_current:
                 return
         elif status != 429:
             self._count_without_headers(status, is_probe, now)
@@ -193,6 +198,7 @@ class RateLimiter:
     def failed(self, permit: Permit, now: float) -> None:
         """No answer arrived: the server may have counted the request, so it counts."""
         self.in_flight -= 1
+        self._unanswered += 1
         self._count_one()
         self._replace_probe(permit, now)
 
@@ -253,6 +259,7 @@ class RateLimiter:
             ends_at=now + self.window_seconds if reset is None else self._ends_at(reset, now),
             remaining=remaining,
             first_remaining=remaining,
+            unanswered=self._unanswered,
         )
         self._end_probing()
         self.waits += 1

@@ -18,7 +18,7 @@ from ..rows.calls import CallRow
 from ..settings import Settings
 from .answers import CallError, read_call, request_id_of
 from .budget import RateBudget
-from .client import Answer, BodyTooLarge, CallsApi, NoAnswer
+from .client import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
 from .concurrency import Concurrency
 from .retry import Fault, retry
 
@@ -226,7 +226,7 @@ class Requester:
                 status, headers = error.status, error.headers
                 raise
             except NoAnswer as error:
-                raise Fault(error.code, str(error)) from None
+                raise Fault(error.code, str(error)) from error
             finally:  # the budget and the concurrency learn every outcome
                 if status is None:
                     self._budget.failed(permit)
@@ -317,7 +317,10 @@ class Requester:
 
     def _unreachable(self, fault: Fault | None) -> ApiUnreachable:
         last = "no answer to any request" if fault is None else f"the last: {_describe(fault)}"
-        return ApiUnreachable(f"nothing answered usably for {self._settings.retry_seconds:g} seconds; {last}")
+        # a name that was never found is a wrong one
+        is_wrong = fault is not None and isinstance(fault.__cause__, UnknownName) and self._usable_id is None
+        message = f"nothing answered usably for {self._settings.retry_seconds:g} seconds; {last}"
+        return ApiUnreachable(message, goes_on=not is_wrong)
 
 
 def _now() -> datetime:

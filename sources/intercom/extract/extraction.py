@@ -219,6 +219,8 @@ class _Run:
     def _close(self) -> None:
         if self._fetch is not None:
             self._fetch.__exit__(None, None, None)
+        if self._plan is not None:
+            self._plan.close()
         self._fetch = self._plan = None
         if not self._over:  # `call_errors` was closed before `calls` began, which then begins anew
             for waiting in self._waiting.values():

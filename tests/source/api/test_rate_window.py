@@ -216,3 +216,13 @@ def test_the_end_of_a_window_that_tells_none_is_one_length_after_its_beginning()
     assert limiter.try_acquire(9.999)
     answer(limiter, 200, headers(99, reset="?", at=10), 10.0)
     assert taken(limiter, 10.0) == 99
+
+
+def test_requests_of_its_own_that_got_no_answer_are_not_said_to_be_of_others() -> None:
+    """They were counted in the new window, of which the first answer alone tells."""
+    limiter = opened(remaining=99)
+    for _ in range(taken(limiter, 5)):
+        fail(limiter, 11)
+    assert taken(limiter, 11) == 1
+    answer(limiter, 200, headers(0, reset=NOON + 20, at=11), 11)
+    assert limiter.reason == "the window's budget of 100 requests is used"

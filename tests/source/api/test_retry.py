@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -389,8 +390,8 @@ def test_a_connection_that_is_never_accepted_is_told_from_an_answer_that_never_c
             client.setblocking(False)
             client.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        fetched = Fetched(
-            api, ["a"], base_url=url, connect_timeout_seconds=0.5, read_timeout_seconds=5.0, retry_seconds=0.1
-        )
-    assert isinstance(fetched.failure, ApiUnreachable)
-    assert str(fetched.failure).endswith("the last: timeout: no connection within 0.5 seconds")
+        for connect, read in ((0.5, 5.0), (5.0, 0.5)):
+            limits: dict[str, Any] = {"connect_timeout_seconds": connect, "read_timeout_seconds": read}
+            fetched = Fetched(api, ["a"], base_url=url, retry_seconds=0.8, **limits)
+            assert isinstance(fetched.failure, ApiUnreachable)
+            assert str(fetched.failure).endswith("the last: timeout: no connection within 0.5 seconds")
