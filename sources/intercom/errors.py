@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class IntercomError(Exception):
     """The base of every exception this source raises on purpose."""
 
 
 class ConfigurationError(IntercomError):
-    """A setting is missing or wrong; nothing was requested."""
+    """A setting is missing or wrong; nothing was requested.
+
+    Attributes:
+        setting: the setting, argument or environment variable; None where more than one is involved, or a driver.
+    """
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class BadIds(IntercomError):
-    """A list of ids can't be read, or holds something that can't be a call id; nothing was requested."""
+    """A list of ids can't be read, or holds something that can't be a call id; nothing was requested.
+
+    Attributes:
+        problems: one text each for the first values that can't be ids; else what is wrong with the list.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems: tuple[str, ...] = tuple(problems) or (message,)
 
 
 class TokenRefused(IntercomError):

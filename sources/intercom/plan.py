@@ -66,7 +66,7 @@ class Plan:
 
     def __init__(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], refresh: Refresh, settle_hours: float) -> None:
         if refresh not in get_args(Refresh):
-            raise ConfigurationError(f"refresh = {refresh!r} is not one of {', '.join(get_args(Refresh))}")
+            raise ConfigurationError(f"refresh = {refresh!r} is not one of {', '.join(get_args(Refresh))}", "refresh")
         self.requested = len(ids)
         self._ids = ids
         self._refresh = refresh
@@ -105,7 +105,8 @@ class Plan:
             if self._refresh == "all":
                 return
             raise ConfigurationError(
-                f'refresh = "{self._refresh}" asks the destination what is loaded, but it answers no SQL; use "all"'
+                f'refresh = "{self._refresh}" asks the destination what is loaded, but it answers no SQL; use "all"',
+                "refresh",
             ) from None
         with connection as client:
             self.ask_client(client, schema.naming if schema else None, calls=calls, call_errors=call_errors)

@@ -68,7 +68,8 @@ class Settings(BaseConfiguration):
         if self.access_token is None:
             raise ConfigurationError(
                 "no access token: set SOURCES__INTERCOM__ACCESS_TOKEN or INTERCOM_ACCESS_TOKEN, or access_token "
-                "under [sources.intercom] in .dlt/secrets.toml"
+                "under [sources.intercom] in .dlt/secrets.toml",
+                "access_token",
             )
         return self.access_token
 
@@ -138,7 +139,8 @@ def _refuse_not_built(place: str) -> None:
         if variables or not off:
             raise ConfigurationError(
                 f"{variables[0] if variables else f'{name} in [{place}]'} is set, but this version can't do that: "
-                f"{instead}; remove the setting"
+                f"{instead}; remove the setting",
+                name,
             )
 
 
@@ -171,15 +173,15 @@ def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Setting
     explicit = {name: value for name, value in given.items() if value is not None}
     for name, value in explicit.items():
         if not isinstance(value, str):  # which may be the token, so it is not shown
-            raise ConfigurationError(f"{name} is {type(value).__name__}, not text")
+            raise ConfigurationError(f"{name} is {type(value).__name__}, not text", name)
     try:
         settings = resolve_configuration(Settings(), sections=sections, explicit_value=explicit or None)
     except ConfigValueCannotBeCoercedException as error:
         value = "its value" if error.field_name == "access_token" else repr(error.field_value)
         kind = "a number" if error.hint is float else "text"
-        raise ConfigurationError(f"{error.field_name}: {value} is not {kind}") from None
+        raise ConfigurationError(f"{error.field_name}: {value} is not {kind}", error.field_name) from None
     except ValueNotSecretException as error:
-        raise ConfigurationError(misplaced(error)) from None
+        raise ConfigurationError(misplaced(error), error.key) from None
     except ConfigurationException as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"the source's settings can't be read: {reason}") from None
@@ -203,38 +205,40 @@ def check(settings: Settings) -> None:
     if any(not 32 < ord(character) < 127 for character in token):
         raise ConfigurationError(
             "access_token holds white space or characters that no token has; copy it again from Intercom's "
-            "developer hub"
+            "developer hub",
+            "access_token",
         )
     settings.access_token = token or None
     settings.region = settings.region.strip().lower()
     if settings.region not in REGIONS:
-        raise ConfigurationError(f"region = {settings.region!r} is not one of us, eu, au")
+        raise ConfigurationError(f"region = {settings.region!r} is not one of us, eu, au", "region")
     if not settings.api_version or not all(c.isalnum() or c == "." for c in settings.api_version):
-        raise ConfigurationError(f'api_version = {settings.api_version!r} is no version; use "2.14"')
+        raise ConfigurationError(f'api_version = {settings.api_version!r} is no version; use "2.14"', "api_version")
     for name in ("settle_hours", "retry_seconds", "lock_wait_seconds"):
         if not 0 <= getattr(settings, name) < 1e7:
-            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be 0 or more")
+            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be 0 or more", name)
     for name in ("connect_timeout_seconds", "read_timeout_seconds"):
         if not 0 < getattr(settings, name) < 1e7:
-            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be more than 0")
-    if settings.base_url:
-        _check_base_url(settings.base_url)
+            raise ConfigurationError(f"{name} = {getattr(settings, name)} must be more than 0", name)
+    if settings.base_url and (fault := _fault_of(settings.base_url)):
+        raise ConfigurationError(f"base_url {fault}", "base_url")
 
 
-def _check_base_url(base_url: str) -> None:
+def _fault_of(base_url: str) -> str | None:
     try:
         url = urlsplit(base_url)
         host, _ = url.hostname or "", url.port
     except ValueError:
-        raise ConfigurationError("base_url is no URL; write it as https://api.intercom.io") from None
+        return "is no URL; write it as https://api.intercom.io"
     if url.username is not None or url.password is not None:
-        raise ConfigurationError("base_url holds credentials; take them out, the token has a setting of its own")
+        return "holds credentials; take them out, the token has a setting of its own"
     if url.scheme not in ("http", "https") or not host or any(c.isspace() for c in base_url):
-        raise ConfigurationError(f"base_url = {base_url!r} is no https:// address; write it as https://api.intercom.io")
+        return f"= {base_url!r} is no https:// address; write it as https://api.intercom.io"
     if url.query or url.fragment:
-        raise ConfigurationError(f"base_url = {base_url!r} has a query or a fragment; leave it out")
+        return f"= {base_url!r} has a query or a fragment; leave it out"
     if url.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"base_url = {base_url!r} would send the token unencrypted; use https://")
+        return f"= {base_url!r} would send the token unencrypted; use https://"
+    return None
 
 
 def is_loopback(host: str) -> bool:

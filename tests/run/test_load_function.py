@@ -6,12 +6,10 @@ import json
 import subprocess
 import sys
 import time
-from typing import Any, assert_type
+from typing import Any
 
-import dlt
 import pytest
 
-from pipelines import Summary, load
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
 from tests.support import forked
@@ -69,13 +67,6 @@ def run(project: Project, script: str, destination: str = "duckdb", **env: str) 
 def test_importing_it_imports_no_dlt() -> None:
     script = "import sys, pipelines; assert not {'dlt', 'pyarrow'} & {*sys.modules}; assert pipelines.load.__doc__"
     assert forked.run([sys.executable, "-c", script], cwd=forked.ROOT, env={}, plain=True).returncode == 0
-
-
-def test_its_types_are_seen() -> None:
-    def typed(pipeline: dlt.Pipeline) -> None:
-        assert_type(load(pipeline, ids=["1", 2, None], limit=1), Summary)
-
-    assert callable(typed)
 
 
 KILLED = """

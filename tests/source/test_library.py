@@ -151,7 +151,7 @@ print(json.dumps([
     ]
 
 
-def test_what_cant_work_is_raised_as_an_exception_of_the_source_s_own(own: Project, api: Sandbox) -> None:
+def test_what_cant_work_is_an_exception_of_the_source_with_fields_to_decide_by(own: Project, api: Sandbox) -> None:
     api.configure(token=SECRET)
     found = run(
         own,
@@ -162,23 +162,27 @@ def refused(action):
         action()
     except Exception as error:
         mine = [cause for cause in causes(error) if type(cause).__module__ == "sources.intercom.errors"]
-        return [type(mine[0]).__name__, getattr(mine[0], "status", None), str(mine[0])]
+        return [type(mine[0]).__name__, vars(mine[0]), str(mine[0])]
 print(json.dumps([
-    refused(lambda: pipeline("refused").run(intercom(ids=["a b"]))),
+    refused(lambda: pipeline("refused").run(intercom(ids=["a b", "1", "c d"]))),
     refused(lambda: intercom(ids=["1"], refresh="some")),
-    refused(lambda: pipeline("refused").run(intercom(ids=["1"]))),
+    refused(lambda: intercom(ids=["1"], base_url="ftp://there")),
     refused(lambda: pipeline("refused").run(intercom(ids=["1"], access_token="another"))),
     len(list(intercom(ids=["1000001"], access_token=SECRET).calls)),
 ]))
 """,
     )
+    problems = found[0][1].pop("problems")
+    assert [problem[: len("id 1 given: 'a b'")] for problem in problems] == ["id 1 given: 'a b'", "id 3 given: 'c d'"]
+    request_id = found[3][1].pop("request_id")
+    assert request_id in found[3][2]
     assert [one[:2] for one in found[:4]] == [
-        ["BadIds", None],
-        ["ConfigurationError", None],
-        ["TokenRefused", 401],
-        ["TokenRefused", 401],
+        ["BadIds", {}],
+        ["ConfigurationError", {"setting": "refresh"}],
+        ["ConfigurationError", {"setting": "base_url"}],
+        ["TokenRefused", {"status": 401}],
     ]
-    assert "id 1 given: 'a b'" in found[0][2]
+    assert "; ".join(problems) in found[0][2]
     assert "'some'" in found[1][2]
     assert found[4] == 1
 

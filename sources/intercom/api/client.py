@@ -257,7 +257,9 @@ def _tls_context() -> ssl.SSLContext:
             return ssl.create_default_context(capath=bundle)
         return ssl.create_default_context(cafile=bundle)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"REQUESTS_CA_BUNDLE = {bundle!r} can't be read: {error}") from None
+        raise ConfigurationError(
+            f"REQUESTS_CA_BUNDLE = {bundle!r} can't be read: {error}", "REQUESTS_CA_BUNDLE"
+        ) from None
 
 
 def _version() -> str:

@@ -23,7 +23,7 @@ def proxy_for(root: str) -> URL | None:
     """
     variable, proxy = _of_environment(root)
     if isinstance(proxy, str):  # raised from here, where no local holds the address and the password in it
-        raise ConfigurationError(f"{variable} {proxy}")
+        raise ConfigurationError(f"{variable} {proxy}", variable)
     return proxy
 
 

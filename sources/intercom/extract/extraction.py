@@ -65,9 +65,9 @@ class Extraction:
         _one_of("bad_ids", bad_ids, BadIdsChoice)
         _one_of("item_format", item_format, ItemFormat)
         if not _is_number(share, float) or not 0 < share <= 1:
-            raise ConfigurationError(f"share = {share!r} must be a number above 0 and at most 1")
+            raise ConfigurationError(f"share = {share!r} must be a number above 0 and at most 1", "share")
         if workers is not None and (not _is_number(workers, int) or workers < 1):
-            raise ConfigurationError(f"workers = {workers!r} must be a whole number, 1 or more")
+            raise ConfigurationError(f"workers = {workers!r} must be a whole number, 1 or more", "workers")
         self.given = GivenIds(ids, id_column, bad_ids)
         self._settings = settings
         self._refresh = refresh
@@ -233,7 +233,7 @@ def _one_of(name: str, value: object, kind: Any) -> None:
         return
     near = get_close_matches(str(value).lower(), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigurationError(f"{name} = {value!r} is not one of {', '.join(known)}{hint}")
+    raise ConfigurationError(f"{name} = {value!r} is not one of {', '.join(known)}{hint}", name)
 
 
 def _is_number(value: object, kind: type[int] | type[float]) -> bool:

@@ -54,7 +54,7 @@ class GivenIds:
     def __init__(self, ids: Ids | None, id_column: str | None = None, bad_ids: BadIdsChoice = "refuse") -> None:
         column: object = id_column
         if column is not None and not (isinstance(column, str) and column.strip()):
-            raise ConfigurationError(f"id_column = {column!r} is not the name of a column")
+            raise ConfigurationError(f"id_column = {column!r} is not the name of a column", "id_column")
         if ids is not None:
             _refuse_kind(ids, id_column)
         self._ids = ids

@@ -176,7 +176,7 @@ class _Union:
             rest = self._skipped - len(self._bad)
             more = f"; and {rest} more like that" if rest else ""
             mend = f"correct that, or skip it by {self._skip_by}"
-            raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}")
+            raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}", self._bad)
         self._drop_repeats()
         known = self._known
         return IdList(
