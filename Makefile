@@ -41,7 +41,7 @@ test: $(VENV)/dev ## passes the tests; ARGS='-k words': those; CI=1: and branch 
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long' $(ARGS) $(if $(CI),--cov)
 
 test-long: $(VENV)/dev ## passes the long tests: kills, many examples, minutes of waiting
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'long or hypothesis' --hypothesis-profile=deep $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'long or hypothesis' --hypothesis-profile=$(if $(CI),half,deep) $(ARGS)
 
 lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)

