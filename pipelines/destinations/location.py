@@ -32,48 +32,36 @@ class Location:
         place: what no other place of that destination has; holds no password.
         file: the DuckDB file, where that is the destination.
         shown: the location for people to read.
-        former: what stood for the place in names of pipelines of before.
-        former_is_exact: whether no other place had the same.
     """
 
     destination: str
     place: str
     file: Path | None
     shown: str
-    former: str
-    former_is_exact: bool
 
 
 def location_of(config: DestinationClientConfiguration, destination: str) -> Location:
     """Where the data of `destination` is, from its configuration alone: nothing is connected to."""
     kind = config.destination_type
-    place = _PLACES.get(kind, _otherwise)(config) or destination
-    former = _otherwise(config) or destination
+    if kind in _DATABASE_SERVERS:
+        place = _database(config.credentials, _DATABASE_SERVERS[kind]) or destination
+    else:
+        place = _PLACES.get(kind, _as_dlt_says)(config) or destination
     file = None
     if kind == "duckdb" and not place.startswith((":", "md:")):
         # dlt resolves a relative path too, but not before there is a pipeline
         file = Path(dlt.current.run_context().local_dir, place).resolve()
-        place = former = str(file)
-    query = getattr(config.credentials, "query", None) or ""
+        place = str(file)
     shown = place if file else f"{destination} at {place}"
     if _is_misread(config.credentials):
         shown = f"{destination} (its URL is misread and not shown: percent-encode the password)"
-    return Location(destination, place, file, shown, f"{former} {query}", kind in ("duckdb", "postgres"))
+    return Location(destination, place, file, shown)
 
 
 def pipeline_name(location: Location, dataset: str) -> str:
     """The pipeline of a location and dataset, and so its working folder."""
-    # where there are no driver options this is the name of before
-    return _name(location.destination, f"{location.place}  {dataset}")
-
-
-def former_pipeline_name(location: Location, dataset: str) -> str:
-    """The name of before: driver options were part of it, and of some destinations the database was not."""
-    return _name(location.destination, f"{location.former} {dataset}")
-
-
-def _name(destination: str, text: str) -> str:
-    return f"intercom_calls_{destination}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(f"{location.place}  {dataset}".encode()).hexdigest()
+    return f"intercom_calls_{location.destination}_{digest[:12]}"
 
 
 def _is_misread(credentials: object) -> bool:
@@ -82,10 +70,6 @@ def _is_misread(credentials: object) -> bool:
         return False
     options = (str(word) for pair in (credentials.query or {}).items() for word in pair)
     return any("@" in text for text in (credentials.database or "", *options))
-
-
-def _duckdb(config: Config) -> str | None:
-    return _otherwise(config)
 
 
 def _motherduck(config: Config) -> str | None:
@@ -106,30 +90,6 @@ def _ducklake(config: Config) -> str | None:
     return f"{kind}://{_server(catalog, _PORTS.get(kind)) or ''}/{catalog.database or ''}#{schema}"
 
 
-def _postgres(config: Config) -> str | None:
-    return _database(config.credentials, 5432)
-
-
-def _redshift(config: Config) -> str | None:
-    return _database(config.credentials, 5439)
-
-
-def _mssql(config: Config) -> str | None:
-    return _database(config.credentials, 1433)
-
-
-def _clickhouse(config: Config) -> str | None:
-    return _database(config.credentials, 9440)
-
-
-def _dremio(config: Config) -> str | None:
-    return _database(config.credentials, 32010)
-
-
-def _snowflake(config: Config) -> str | None:
-    return _database(config.credentials, None)
-
-
 def _databricks(config: Config) -> str | None:
     credentials = config.credentials
     host = credentials and credentials.server_hostname
@@ -148,10 +108,6 @@ def _athena(config: Config) -> str | None:
     return f"{region}/{catalog} ({(config.query_result_bucket or '').rstrip('/')})"
 
 
-def _filesystem(config: Config) -> str | None:
-    return _bucket(config.bucket_url, config.credentials)
-
-
 def _lance(config: Config) -> str | None:
     uri = getattr(config.credentials, "uri", None)
     if config.catalog_type == "rest":
@@ -163,7 +119,7 @@ def _lance(config: Config) -> str | None:
 def _lancedb(config: Config) -> str | None:
     uri = config.lance_uri or (config.credentials and config.credentials.uri)
     if not uri or uri.startswith(":"):
-        return _otherwise(config)
+        return _as_dlt_says(config)
     if not uri.startswith("db://"):
         return _bucket(uri, None)
     where = (config.credentials and (config.credentials.host_override or config.credentials.region)) or ""
@@ -177,7 +133,7 @@ def _weaviate(config: Config) -> str | None:
 def _qdrant(config: Config) -> str | None:
     if config.qd_location and not config.qd_location.startswith(":"):
         return _without_user(config.qd_location)
-    return _absolute(config.qd_path) if config.qd_path else _otherwise(config)
+    return _absolute(config.qd_path) if config.qd_path else _as_dlt_says(config)
 
 
 def _sqlalchemy(config: Config) -> str | None:
@@ -188,7 +144,7 @@ def _sqlalchemy(config: Config) -> str | None:
     query = credentials.query or {}
     if backend in ("sqlite", "duckdb"):
         database = credentials.database
-        return f"{backend}:{_absolute(database)}" if database and not database.startswith(":") else _otherwise(config)
+        return f"{backend}:{_absolute(database)}" if database and not database.startswith(":") else _as_dlt_says(config)
     odbc = {
         name.strip().lower(): value.strip()
         for name, _, value in (part.partition("=") for part in str(query.get("odbc_connect", "")).split(";"))
@@ -197,7 +153,7 @@ def _sqlalchemy(config: Config) -> str | None:
     return f"{backend}://{server}/{credentials.database or odbc.get('database') or ''}"
 
 
-def _otherwise(config: Config) -> str | None:
+def _as_dlt_says(config: Config) -> str | None:
     """Dlt's own word for it: what one query engine can reach."""
     try:
         return config.data_location()  # type: ignore[no-any-return]
@@ -251,25 +207,27 @@ def _absolute(path: str | None) -> str:
 
 
 _PORTS = {"postgres": 5432, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+# Servers whose databases are told apart by `host:port/database`, with their default port.
+_DATABASE_SERVERS = {
+    "clickhouse": 9440,
+    "dremio": 32010,
+    "fabric": 1433,
+    "mssql": 1433,
+    "postgres": 5432,
+    "redshift": 5439,
+    "snowflake": None,
+    "synapse": 1433,
+}
 _PLACES: dict[str, Callable[[Config], str | None]] = {
     "athena": _athena,
     "bigquery": _bigquery,
-    "clickhouse": _clickhouse,
     "databricks": _databricks,
-    "dremio": _dremio,
-    "duckdb": _duckdb,
     "ducklake": _ducklake,
-    "fabric": _mssql,
-    "filesystem": _filesystem,
+    "filesystem": lambda config: _bucket(config.bucket_url, config.credentials),
     "lance": _lance,
     "lancedb": _lancedb,
     "motherduck": _motherduck,
-    "mssql": _mssql,
-    "postgres": _postgres,
     "qdrant": _qdrant,
-    "redshift": _redshift,
-    "snowflake": _snowflake,
     "sqlalchemy": _sqlalchemy,
-    "synapse": _mssql,
     "weaviate": _weaviate,
 }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,17 +19,14 @@ from ..outcome import AnotherLoad, DestinationFailed, UsageError
 from .completed_loads import Overtaken, completed_loads
 from .duckdb_file import compact
 from .faults import explained
-from .location import Location, former_pipeline_name, location_of, pipeline_name
+from .location import Location, location_of, pipeline_name
 from .locks import PostgresLock, Taken, file_lock
 from .missing_tables import restore_tables
 from .outage import Outage
 from .postgres import SilenceWatch, limit_waits
 from .preflight import require_dataset_name, require_file, require_loadable, require_sql
-from .private_parts import prepared_packages
 from .rights import require_usable
 from .working_folder import WaitingPackages
-
-logger = logging.getLogger("intercom_calls")
 
 # The schema of the source, and so of every load into a caller's own pipeline.
 SCHEMA = "intercom"
@@ -67,8 +61,6 @@ class Target:
         self.outage = Outage()
         self._factory = factory
         self._name = pipeline_name(location, dataset)
-        self._former_name = former_pipeline_name(location, dataset)
-        self._former_is_exact = location.former_is_exact
         self._callers = pipeline
         self._database_lock: PostgresLock | None = None
         self._completed: int | None = 0
@@ -242,31 +234,6 @@ class Target:
             self._waiting.drop()
             raise Overtaken
         self._completed = completed
-
-    def finish_former(self) -> None:
-        """Load what a killed load of an earlier version left in the working folder that it had for this place.
-
-        Raises:
-            DestinationFailed: what waits there can't be finished.
-        """
-        folder = Path(get_dlt_pipelines_dir(), self._former_name)
-        if self._callers is not None or self._former_name == self._name or not folder.is_dir():
-            return
-        if self._former_is_exact:
-            former = copy(self)
-            former._name = former._former_name
-            for made in ("pipeline", "_waiting"):  # made again, by that name
-                former.__dict__.pop(made, None)
-            with former._file_open():
-                former._waiting.finish()
-            shutil.rmtree(folder)
-        elif any(prepared_packages(folder).glob("*/")):
-            logger.warning(
-                "%s holds calls that a load of an earlier version was interrupted with; they may have been meant for "
-                "another database there, so it is left alone. Remove that folder: the calls are fetched again",
-                folder,
-                extra={"fields": {"event": "repair"}},
-            )
 
     def tidy(self) -> None:
         """Give back what a DuckDB file takes on the disk far beyond what it holds."""

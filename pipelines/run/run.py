@@ -383,7 +383,6 @@ class Run:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
 
     def _prepare_target(self) -> None:
-        self._target.finish_former()
         if self._target.pipeline.has_pending_data:
             fields = {"event": "repair"}
             logger.warning("an interrupted load left a package behind; it is finished first", extra={"fields": fields})

@@ -56,7 +56,8 @@ STEPS = {
     "sources.intercom.plan:Plan": ("ask",),
     "pipelines.run.run:Run": ("prepare", "_load", "_close"),
     "pipelines.destinations.target:Target": ("load", "prepare"),
-    "pipelines.destinations.working_folder:WaitingPackages": ("finish", "_rewind"),
+    "pipelines.destinations.working_folder:WaitingPackages": ("finish",),
+    "pipelines.destinations.working_folder": ("rewind",),
 }
 SQL_STEPS = ("open_connection", "close_connection", "commit_transaction", "execute_sql", "execute_many")
 

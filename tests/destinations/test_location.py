@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import dlt
@@ -20,8 +18,7 @@ from dlt.destinations.impl.lance.configuration import DirectoryCatalogCredential
 from dlt.destinations.impl.lancedb.configuration import LanceDBCredentials
 from dlt.destinations.impl.weaviate.configuration import WeaviateCredentials
 
-from pipelines.destinations import target as destination
-from pipelines.destinations.location import Location, former_pipeline_name, location_of, pipeline_name
+from pipelines.destinations.location import Location, location_of, pipeline_name
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
 from tests.support.processes import has_file, running, write_ids
@@ -119,17 +116,9 @@ def test_a_default_port_is_the_port_and_a_host_has_no_case() -> None:
     assert len({pipeline_name(located(D.postgres(url)), "intercom") for url in urls}) == 1
 
 
-def test_without_driver_options_the_name_is_that_of_before() -> None:
-    """No working folder moves where nothing was wrong with its name."""
-    for factory in (D.duckdb("calls.duckdb"), D.postgres("postgresql://a:b@host/calls")):
-        place = located(factory)
-        assert pipeline_name(place, "intercom") == former_pipeline_name(place, "intercom")
-
-
 def test_a_package_that_waits_is_finished_whatever_driver_options_are_added(
     project: Project, api: Sandbox, postgres: Postgres
 ) -> None:
-    """One in the folder that an earlier version named after its options, too; and one session makes one folder."""
     api.configure(missing_share=0)
     load = ("--destination", "postgres", "--ids", write_ids(project, 1_000_001, 30))
     folders = project.folder / ".dlt/data/pipelines"
@@ -137,21 +126,10 @@ def test_a_package_that_waits_is_finished_whatever_driver_options_are_added(
     (name,) = [path.name for path in folders.iterdir() if path.is_dir()]
 
     _leave_a_package(project, postgres, load)
-    place = located(D.postgres(postgres.url))
-    former = former_pipeline_name(place, "intercom")
-    assert name == pipeline_name(place, "intercom") != former
-    (folders / name).rename(folders / former)
-    state = folders / former / "state.json"
-    state.write_text(json.dumps({**json.loads(state.read_text()), "pipeline_name": former}))
-
-    done = project.load(*load)
+    env = {"DESTINATION__POSTGRES__CREDENTIALS": f"{postgres.url}&application_name=nightly"}
+    done = project.load(*load, env=env)
     assert done.exit_code == 0, done.stderr
     assert done.summary["already_loaded"] > 0
-    assert not (folders / former).exists()
-
-    env = {"DESTINATION__POSTGRES__CREDENTIALS": f"{postgres.url}&application_name=nightly"}
-    again = project.load(*load, env=env)
-    assert again.exit_code == 0, again.stderr
     assert [path.name for path in folders.iterdir() if path.is_dir()] == [name]
 
 
@@ -165,17 +143,3 @@ def _leave_a_package(project: Project, postgres: Postgres, load: tuple[str, ...]
             first.kill()
     finally:
         holder.close()
-
-
-def test_a_folder_that_two_places_shared_before_is_named_and_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What waits there may have been meant for the other one."""
-    factory = FACTORIES["filesystem"]("prod", "ann")
-    place = located(factory)
-    monkeypatch.setattr(destination, "get_dlt_pipelines_dir", lambda: str(tmp_path))
-    folder = tmp_path / former_pipeline_name(place, "intercom")
-    (folder / "load/normalized/1/new_jobs").mkdir(parents=True)
-    destination.Target("filesystem", factory, place, "intercom").finish_former()
-    assert str(folder) in caplog.text
-    assert (folder / "load/normalized/1/new_jobs").is_dir()
