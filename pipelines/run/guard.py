@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 
 from sources.intercom.api.answers import UNPROVEN_404
 from sources.intercom.plan import Known
@@ -76,10 +75,8 @@ def _unproven(row: ErrorRow, before: Known | None) -> ErrorRow:
     if before is not None and before.is_missing is False:
         row = row._replace(
             attempts=(row.attempts or 0) + (before.attempts or 0),
-            first_failed_at=(before.first_failed_at or row.last_failed_at),
+            first_failed_at=before.first_failed_at or row.last_failed_at,
         )
-        if row.first_failed_at is not None:
-            row = row._replace(first_failed_at=row.first_failed_at.astimezone(UTC))
     return row._replace(code=UNPROVEN_404)
 
 

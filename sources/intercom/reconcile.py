@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
 from itertools import compress
 from typing import Any
 
@@ -122,7 +121,7 @@ def _error_row(error: CallError, known: Known | None) -> ErrorRow:
     first_failed_at, attempts = error.failed_at, error.attempts
     if known is not None and known.is_missing == error.is_missing:
         attempts += known.attempts or 0
-        first_failed_at = (known.first_failed_at or error.failed_at).astimezone(UTC)
+        first_failed_at = known.first_failed_at or error.failed_at
     return ErrorRow(
         error.call_id,
         error.http_status,
