@@ -18,9 +18,10 @@ from .cli import project
 from .cli.help import GroupedCommand, age, option
 from .cli.logs import report_end, report_ends_of_threads, set_up, with_details
 from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
-from .outcome import ExitCode, Interrupted, Summary, exit_code_of, printable
+from .errors import ExitCode, Interrupted, exit_code_of, printable
 from .run.interruption import stoppable
 from .run.request import LoadRequest
+from .summary import Summary
 
 LOAD_EXAMPLE = """\
 intercom-calls load --ids calls.csv

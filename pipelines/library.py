@@ -17,10 +17,11 @@ from sources.intercom.plan import Refresh
 from sources.intercom.settings import resolve_settings
 
 from .destinations.target import Target
-from .outcome import ExitCode, Summary, UsageError, exit_code_of
+from .errors import ExitCode, UsageError, exit_code_of
 from .run.interruption import Interruption
 from .run.request import LoadRequest
 from .run.run import load_into
+from .summary import Summary
 
 logger = logging.getLogger("intercom_calls")
 

@@ -10,7 +10,7 @@ from dlt.extract import DltResource
 
 from sources.intercom.tables import columns_of, merged
 
-from .outcome import Summary
+from .summary import Summary
 
 RUNS_TABLE = "load_runs"
 _TIMESTAMP = pa.timestamp("us", tz="UTC")

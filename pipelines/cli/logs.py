@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from ..details import keep
-from ..outcome import ExitCode, Summary, is_foreseen, message_of, printable
+from ..errors import ExitCode, is_expected, message_of, printable
+from ..summary import Summary
 from .standard_streams import print_error
 
 logger = logging.getLogger("intercom_calls")
@@ -77,7 +78,7 @@ def set_up(loudness: int, log_format: LogFormat = "text") -> None:
 def with_details(error: BaseException) -> str:
     """What an error says in one line; where nobody foresaw it, or with `-v`, its traceback is kept in a file."""
     told = message_of(error)
-    if not is_foreseen(error):
+    if not is_expected(error):
         return f"{told} (unexpected: please report it; {keep(error)})"
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug("%s", keep(error))

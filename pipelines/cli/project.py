@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..outcome import UsageError
+from ..errors import UsageError
 
 DUCKDB_FILE = "intercom_calls.duckdb"
 

@@ -18,7 +18,7 @@ from sources.intercom.settings import Settings, resolve_settings
 
 from ..destinations.dataset import Dataset
 from ..destinations.rights import require_usable
-from ..outcome import ExitCode, RunStopped, printable
+from ..errors import ExitCode, RunStopped, printable
 from ..run.workspace import read_workspace as read_dataset_workspace
 
 # Intercom's ids begin at 1: Intercom's own 404 proves that everything works.

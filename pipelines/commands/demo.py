@@ -18,8 +18,9 @@ from rich.console import Console
 
 from ..cli import project
 from ..cli.progress import Style
-from ..outcome import DestinationFailed, ExitCode, Summary, UsageError
+from ..errors import DestinationFailed, ExitCode, UsageError
 from ..run.request import LoadRequest
+from ..summary import Summary
 from .load import run as run_load
 from .questions import show_answers
 

@@ -12,8 +12,9 @@ from sources.intercom.plan import Plan
 from sources.intercom.settings import Settings
 
 from ..destinations.dataset import Dataset
-from ..outcome import ExitCode, counted
+from ..errors import ExitCode
 from ..run.request import LoadRequest
+from ..summary import counted
 
 logger = logging.getLogger("intercom_calls")
 

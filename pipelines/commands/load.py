@@ -21,10 +21,11 @@ from ..cli.progress import watcher
 from ..destinations.dataset import Dataset, first_column_of_new
 from ..destinations.preflight import require_dataset_name
 from ..destinations.target import Target
-from ..outcome import ExitCode, Summary, UsageError, counted
+from ..errors import ExitCode, UsageError
 from ..run.interruption import Interruption, Stopped
 from ..run.request import LoadRequest
 from ..run.run import load_into
+from ..summary import Summary, counted
 from .dry_run import dry_run
 
 logger = logging.getLogger("intercom_calls")

@@ -20,7 +20,7 @@ from sources.intercom.settings import resolve_settings
 
 from ..cli.standard_streams import print_error
 from ..destinations.dataset import Dataset, select
-from ..outcome import ExitCode, printable
+from ..errors import ExitCode, printable
 from ..run.workspace import read_workspace
 
 RUNS_SHOWN = 5

@@ -20,16 +20,16 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from sources.intercom.errors import IntercomError
 from sources.intercom.settings import misplaced
 
-from ..outcome import (
+from ..errors import (
     DestinationFailed,
     RunStopped,
-    Unforeseen,
+    Unexpected,
     UsageError,
     causes,
-    innermost,
     is_out_of_memory,
     one_line,
-    telling,
+    root_cause,
+    root_cause_text,
 )
 from .completed_loads import Overtaken
 from .locks import Taken
@@ -155,17 +155,17 @@ def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
     except (RunStopped, Taken, Overtaken, IntercomError):
         raise
     except Exception as error:
-        cause = telling(error)
+        cause = root_cause(error)
         if type(cause).__module__ == "builtins" and not isinstance(cause, OSError):
-            raise Unforeseen(cause) from error
+            raise Unexpected(cause) from error
         message = f"{destination}: {with_fix(error)}"
         if before_load and any(words in message for words in _UNUSABLE):
             raise UsageError(message) from error
-        passes = may_pass(error) and with_fix(error) == innermost(error)
+        passes = may_pass(error) and with_fix(error) == root_cause_text(error)
         raise DestinationFailed(message, goes_on=passes) from error
 
 
 def with_fix(error: BaseException) -> str:
     """What went wrong, and what to do about it, where that is known."""
-    told = innermost(error)
+    told = root_cause_text(error)
     return "; ".join((told, *(fix for words, fix in _FIXES.items() if words in told)))

@@ -15,7 +15,7 @@ from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 from filelock import FileLock, Timeout
 
-from ..outcome import DestinationFailed
+from ..errors import DestinationFailed
 from .postgres import require_utf8
 
 logger = logging.getLogger("intercom_calls")

@@ -15,7 +15,7 @@ from dlt.common.schema.utils import normalize_table_identifiers
 from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
 from dlt.extract import DltResource
 
-from ..outcome import UsageError
+from ..errors import UsageError
 
 logger = logging.getLogger("intercom_calls")
 

@@ -14,7 +14,7 @@ from typing import Any
 from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination import Destination
 
-from ..outcome import DestinationFailed, UsageError
+from ..errors import DestinationFailed, UsageError
 from .outage import Outage
 
 # libpq's own parameters, which a pooler does not see: https://www.postgresql.org/docs/current/libpq-connect.html

@@ -19,7 +19,7 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..outcome import UsageError
+from ..errors import UsageError
 from .location import Location
 
 # DuckDB's format begins with a checksum of 8 bytes, then this: https://duckdb.org/docs/stable/internals/storage

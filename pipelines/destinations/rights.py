@@ -14,8 +14,9 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from sources.intercom.tables import call_errors_resource, calls_resource
 
+from ..errors import UsageError
 from ..load_runs import load_runs_resource
-from ..outcome import Summary, UsageError
+from ..summary import Summary
 from .postgres import require_utf8
 
 _SERVER = """

@@ -15,7 +15,7 @@ from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.extract import DltResource
 
-from ..outcome import AnotherLoad, DestinationFailed, UsageError
+from ..errors import AnotherLoad, DestinationFailed, UsageError
 from .completed_loads import Overtaken, completed_loads
 from .duckdb_file import compact
 from .faults import explained

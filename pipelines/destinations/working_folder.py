@@ -11,8 +11,8 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from sqlglot import exp
 
+from ..errors import DestinationFailed, root_cause_text
 from ..load_runs import RUNS_TABLE
-from ..outcome import DestinationFailed, innermost
 from .faults import is_lasting
 from .private_parts import has_rows_for, loaded_packages, prepared_packages, rewind, unprepared_packages
 
@@ -64,7 +64,7 @@ class WaitingPackages:
             if not is_lasting(error) or self._ours() != pipeline.list_normalized_load_packages():
                 raise
             for load_id in self._ours():
-                self._set_aside(load_id, innermost(error))
+                self._set_aside(load_id, root_cause_text(error))
             return False
         if pipeline.has_pending_data:
             raise DestinationFailed(self._cant_be_finished())

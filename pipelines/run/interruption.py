@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeAlias
 
-from ..outcome import AnotherLoad, DestinationFailed, ExitCode, Interrupted, RunStopped
+from ..errors import AnotherLoad, DestinationFailed, ExitCode, Interrupted, RunStopped
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

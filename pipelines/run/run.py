@@ -28,8 +28,9 @@ from sources.intercom.tables import call_errors_resource, calls_item, calls_reso
 from ..destinations.completed_loads import Overtaken
 from ..destinations.faults import explained, is_locked_file, may_pass, persevere
 from ..destinations.target import Target
+from ..errors import AnotherLoad, ExitCode, exit_code_of, message_of
 from ..load_runs import load_runs_resource
-from ..outcome import AnotherLoad, ExitCode, Summary, counted, exit_code_of, message_of
+from ..summary import Summary, counted
 from .deleted_calls import fetched_before, other_call_ids, rows_back
 from .guard import ENOUGH, Guard
 from .interruption import Interruption
@@ -316,7 +317,7 @@ class Run:
                 load_runs_resource(summary, finished_at),
             ]
             self._persevere(lambda: self._target.load(resources))
-        self.summary.take(summary)
+        vars(self.summary).update(vars(summary))
         self._guard.recorded(unproven)
 
     def _undeleted(self, reconciled: Reconciled) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from sources.intercom.api.workspace import Workspace
 
 from ..destinations.dataset import column_names, select
-from ..outcome import AnotherWorkspace
+from ..errors import AnotherWorkspace
 
 _COLUMNS = ("workspace", "workspace_name", "workspace_timezone")
 # A run that wrote no call proves nothing: its token may have been a mistake, and must not shut the right one out.

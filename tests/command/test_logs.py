@@ -12,7 +12,7 @@ import pytest
 from pipelines.cli import progress
 from pipelines.destinations.completed_loads import Overtaken
 from pipelines.destinations.faults import explained
-from pipelines.outcome import DestinationFailed
+from pipelines.errors import DestinationFailed
 from sandbox import Sandbox
 from sources.intercom.fetch import Fetch
 from sources.intercom.settings import Settings
