@@ -37,7 +37,7 @@ intercom-calls status --max-age 26h"""
 DEMO_EXAMPLE = """\
 intercom-calls demo"""
 
-_PROJECT_HELP = "where .dlt/, the default database and the working files are  [default: the current folder]"
+_PROJECT_HELP = "the folder with .dlt/, the default database and the working files  [default: the current folder]"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,48 +51,49 @@ def main() -> None:
 @main.command(cls=GroupedCommand, example=LOAD_EXAMPLE)
 @click.argument("call_ids", metavar="[CALL_ID]...", nargs=-1)
 @option("Which calls", "--ids", "locations", metavar="PATH|URL|-", multiple=True,
-        help="a list of ids: txt, csv, tsv, jsonl, json, parquet, .gz and .zst of them; repeatable")  # fmt: skip
+        help="a list of ids: txt, csv, tsv, jsonl, json or parquet, also .gz and .zst; repeatable")  # fmt: skip
 @option("Which calls", "--ids-format", metavar="NAME",
-        help="the format of - and of names that don't tell  [default: txt]")  # fmt: skip
-@option("Which calls", "--id-column", metavar="NAME", help="default: call_id, else id, else the only column")
-@option("Which calls", "--no-header", is_flag=True, help="the csv or tsv has no heading")
-@option("Which calls", "--ids-sql", metavar="QUERY", help="the ids are the first column of this query")
-@option("Which calls", "--ids-db", metavar="URL", help="where --ids-sql runs  [default: the destination]")
+        help="the format of stdin and of files without a known ending  [default: txt]")  # fmt: skip
+@option("Which calls", "--id-column", metavar="NAME",
+        help="the column with the ids  [default: call_id, else id, else the only one]")  # fmt: skip
+@option("Which calls", "--no-header", is_flag=True, help="the csv or tsv has no header line")
+@option("Which calls", "--ids-sql", metavar="QUERY", help="take the ids from the first column of this query")
+@option("Which calls", "--ids-db", metavar="URL", help="the database for --ids-sql  [default: the destination]")
 @option("Which calls", "--bad-ids", type=click.Choice(["refuse", "skip"]), default="refuse", show_default=True,
-        help="what to do with a line that can't be an id")  # fmt: skip
-@option("Which calls", "--allow-empty", is_flag=True, help="a list without one id is no error")
+        help="what to do if a line can't be an id")  # fmt: skip
+@option("Which calls", "--allow-empty", is_flag=True, help="accept a list without any id")
 @option("Which calls", "--refresh", type=click.Choice(["open", "new", "all"]), default="open", show_default=True,
-        help="of the ids given, ask for: open: new ones and those that may still change; "
-        "new: those without a row; all")  # fmt: skip
-@option("Which calls", "--limit", metavar="N", type=click.IntRange(min=0), help="stop after N ids were asked for")
+        help="which ids to request: open: new ids, failed ids, calls that may change; new: ids without a row; "
+        "all: every id")  # fmt: skip
+@option("Which calls", "--limit", metavar="N", type=click.IntRange(min=0), help="request at most N ids")
 @option("Where to", "--destination", metavar="NAME", default="duckdb", show_default=True,
-        help="any dlt destination that merges")  # fmt: skip
+        help="a dlt destination that can merge")  # fmt: skip
 @option("Where to", "--dataset", metavar="NAME", default="intercom", show_default=True,
-        help="one dataset holds one workspace")  # fmt: skip
+        help="the dataset with the tables; it belongs to one workspace")  # fmt: skip
 @option("Where to", "--project", metavar="DIR", help=_PROJECT_HELP)
 @option("How", "--strategy", type=click.Choice(["auto", "by-id", "sweep"]), default="auto", show_default=True,
-        help="each call by its id; or pages of 25 first, and by id what they lack; auto: as is cheaper")  # fmt: skip
+        help="by-id: one request per call; sweep: pages of 25 first, then by id; auto: the cheaper one")  # fmt: skip
 @option("How", "--workers", metavar="N", type=click.IntRange(min=1),
-        help="the most requests in flight  [default: follows the latency]")  # fmt: skip
+        help="maximum number of requests in flight  [default: adapts to the latency]")  # fmt: skip
 @option("How", "--share", metavar="F", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
-        help="share of the API's rate budget to use")  # fmt: skip
+        help="share of the API's rate limit to use")  # fmt: skip
 @option("How", "--chunk-size", metavar="N", type=click.IntRange(min=1),
-        help="calls a checkpoint  [default: what comes in 15 s, from 1,000 on]")  # fmt: skip
+        help="calls per checkpoint  [default: calls received in 15 s, at least 1,000]")  # fmt: skip
 @option("How", "--wait", metavar="SECONDS", type=click.FloatRange(min=0), default=0.0,
-        help="wait so long for another load to end  [default: leave with 5 at once]")  # fmt: skip
+        help="how long to wait for another load to end  [default: exit with 5 at once]")  # fmt: skip
 @option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
-@option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout at the end")
+@option("Output", "--json", "as_json", is_flag=True, help="print the summary as a JSON object on stdout")
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
-        help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
+        help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
 @option("Output", "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-        help="json: what happens as a JSON object a line, for machines")  # fmt: skip
-@option("Output", "-q", "--quiet", count=True, help="say less")
-@option("Output", "-v", "--verbose", count=True, help="say more; twice for all there is")
+        help="json: one JSON object per line")  # fmt: skip
+@option("Output", "-q", "--quiet", count=True, help="print only what needs attention")
+@option("Output", "-v", "--verbose", count=True, help="print more; -vv prints everything")
 def load(**options: Any) -> None:
     """Fetch calls by id and load them into a database.
 
-    Ids can be given as arguments, as lists, and by query; they are united. What is loaded and settled is not asked
-    for again, and a run that was interrupted goes on with the same command.
+    Ids can be arguments, lists and the result of a query; all are combined. Calls that are loaded and can't change
+    any more are not requested again. After an interruption, run the same command again to continue.
     """
     set_up(options["verbose"] - options["quiet"], options["log_format"])
     summary = Summary(destination=options["destination"], dataset=options["dataset"])
@@ -126,9 +127,9 @@ def load(**options: Any) -> None:
 
 
 _destination = option("Where", "--destination", metavar="NAME", default="duckdb", show_default=True,
-                      help="a dlt destination that answers SQL")  # fmt: skip
+                      help="a dlt destination that supports SQL")  # fmt: skip
 _dataset = option("Where", "--dataset", metavar="NAME", default="intercom", show_default=True,
-                  help="one dataset holds one workspace")  # fmt: skip
+                  help="the dataset with the tables; it belongs to one workspace")  # fmt: skip
 _project = option("Where", "--project", metavar="DIR", help=_PROJECT_HELP)
 
 
@@ -137,9 +138,9 @@ _project = option("Where", "--project", metavar="DIR", help=_PROJECT_HELP)
 @_dataset
 @_project
 def check(destination: str, dataset: str, project: str | None) -> None:
-    """Try token, region, API version and destination: a line for each, with the mend where one is wrong.
+    """Check token, region, API version and destination: one line for each, with the fix if one is wrong.
 
-    It costs two requests and leaves nothing behind.
+    It makes two requests and writes nothing.
     """
     set_up(0)
     with _one_line_errors():
@@ -155,10 +156,10 @@ def check(destination: str, dataset: str, project: str | None) -> None:
 @_dataset
 @_project
 @option("What", "--max-age", metavar="AGE", callback=age,
-        help="26h, 2d: exit 3 when the last complete run ended longer ago, or there is none")  # fmt: skip
-@option("Output", "--json", "as_json", is_flag=True, help="one JSON object on stdout")
+        help="such as 26h or 2d: exit with 3 if the last complete run is older, or there is none")  # fmt: skip
+@option("Output", "--json", "as_json", is_flag=True, help="print one JSON object on stdout")
 def status(destination: str, dataset: str, project: str | None, max_age: timedelta | None, as_json: bool) -> None:
-    """Show what is loaded: calls, how fresh they are, what failed and the mend, the last runs."""
+    """Show what is loaded: calls, how fresh they are, failures and how to fix them, the last runs."""
     set_up(0)
     with _one_line_errors():
         with _imports():
@@ -170,13 +171,13 @@ def status(destination: str, dataset: str, project: str | None, max_age: timedel
 
 @main.command(cls=GroupedCommand, example=DEMO_EXAMPLE)
 @option("Where to", "--project", metavar="DIR", default="demo", show_default=True,
-        help="a folder of the demo's own; made where it is not there")  # fmt: skip
+        help="the demo's folder; created if needed")  # fmt: skip
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
-        help="auto: a bar on a terminal, else a line now and then")  # fmt: skip
+        help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
 def demo(**options: Any) -> None:
-    """Load calls from a bundled local stand-in of the Calls API and answer four questions from them.
+    """Load calls from a bundled local stand-in for the Calls API and answer four questions from them.
 
-    No token is needed, no real data is read.
+    It needs no token and reads no real data.
     """
     set_up(0)
     with _one_line_errors():

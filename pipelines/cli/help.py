@@ -1,4 +1,4 @@
-"""The command line's own kinds of options and values; `--help` with options in groups and an example first."""
+"""Option types of the command line; `--help` starts with an example and lists options in groups."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class GroupedCommand(click.Command):
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A section a group, in the order in which the groups first appear; what has no group comes last."""
+        """One section per group, in order of first appearance; options without a group come last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -50,12 +50,12 @@ class GroupedCommand(click.Command):
 
 
 def age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
-    """An option's callback: a length of time in hours or days, `26h` or `1.5d`; what is none is refused."""
+    """Option callback: a length of time in hours or days, `26h` or `1.5d`; anything else is refused."""
     if value is None:
         return None
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([hd])", value)
     if match is None or not float(match[1]):
-        raise click.BadParameter(f"{value!r} is no age; give a number above 0 and h or d, such as 26h or 2d")
+        raise click.BadParameter(f"{value!r} is not an age; use a number above 0 with h or d, such as 26h or 2d")
     return timedelta(hours=float(match[1]) * (24 if match[2] == "d" else 1))
 
 
