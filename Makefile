@@ -1,5 +1,5 @@
-# Everything happens in .venv; nothing needs to be active or installed but Python 3.11+ and make.
-# uv is used where it is present; python -m venv and pip do the same where it is not.
+# Everything is installed into .venv, which need not be active. Only Python 3.11+ and make are required.
+# uv is used if it is installed, else python -m venv and pip.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,40 +10,40 @@ INTO := $(if $(UV),--python $(BIN)/python,--disable-pip-version-check)
 INSTALL := $(PIP) install --quiet $(INTO) $(if $(UV),--compile-bytecode)
 RUNTIME_LOCK := requirements/runtime.lock
 DEV_LOCK := requirements/dev.lock
-# A lock is complete, so nothing is resolved: what a release of tomorrow asks for can't change what is installed.
+# A lock is complete, so nothing is resolved: a future release can't change what is installed.
 INSTALL_LOCK := $(INSTALL) --no-deps --require-hashes -r
 CHECK := found=$$($(PIP) check $(INTO) 2>&1) || { echo "$$found" >&2; exit 1; }
 CODE := intercom_calls sources pipelines sandbox tests $(wildcard benchmarks docs) hatch_build.py
 
-# A virtual environment holds absolute paths and a link to its Python: where the folder was moved or that Python
-# went, it is made anew.
+# A virtual environment contains absolute paths and a link to its Python. It is created again if the folder was moved or
+# that Python is gone.
 MADE_IN := $(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/made-in 2>/dev/null)
 
-# Where packages come from is the user's to set (index, proxy, certificates); where they go and which is not.
+# The user may set where packages come from (index, proxy, certificates), but not which ones or where they are installed.
 unexport PIP_DRY_RUN PIP_PREFIX PIP_PYTHON PIP_REQUIRE_HASHES PIP_ROOT PIP_TARGET UV_CONSTRAINT UV_OVERRIDE UV_REQUIRE_HASHES
 export PIP_CONSTRAINT := /dev/null
 export PIP_USER := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint audit pictures format lock clean anew
+.PHONY: help setup demo test test-long lint audit pictures format lock clean recreate
 
-help: ## this list
+help: ## prints this list
 	@echo 'make demo sets everything up and loads sample calls; no token is needed.'
 	@echo
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-25s%s\n", $$1, $$2 }'
 
-setup: $(VENV)/runtime ## leaves .venv/bin/intercom-calls, with DuckDB and PostgreSQL
+setup: $(VENV)/runtime ## installs .venv/bin/intercom-calls, with DuckDB and PostgreSQL
 
-demo: $(VENV)/runtime ## loads sample calls from a local stand-in of the API into DuckDB
+demo: $(VENV)/runtime ## loads sample calls from a local stand-in for the API into DuckDB
 	@$(BIN)/intercom-calls demo
 
-test: $(VENV)/dev ## passes the tests; ARGS='-k words': those; CI=1: and branch coverage
+test: $(VENV)/dev ## runs the tests; ARGS='-k words' selects some; CI=1 adds branch coverage
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long' $(ARGS) $(if $(CI),--cov)
 
-test-long: $(VENV)/dev ## passes the long tests: kills, many examples, minutes of waiting
+test-long: $(VENV)/dev ## runs the long tests: kills, many examples, minutes of waiting
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'long or hypothesis' --hypothesis-profile=$(if $(CI),half,deep) $(ARGS)
 
-lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
+lint: $(VENV)/dev ## checks style, types, the direction of imports, the size of modules
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
@@ -51,13 +51,13 @@ lint: $(VENV)/dev ## style, types, the direction of imports, the size of modules
 	@find $(CODE) -name .venv -prune -o -name '*.py' -exec awk 'FNR == 401 { print FILENAME ": over 400 lines; split it"; bad = 1 } END { exit bad }' {} +
 
 AUDIT := $(VENV)/audit
-audit: $(AUDIT)/bin/pip-audit ## holds the locked packages against the known vulnerabilities; needs the network
+audit: $(AUDIT)/bin/pip-audit ## checks the locked packages for known vulnerabilities; needs the network
 	@$< --strict --require-hashes --disable-pip --progress-spinner off -r requirements/runtime.lock
 
-pictures: $(VENV)/runtime ## makes the README's pictures anew, from a real run
+pictures: $(VENV)/runtime ## updates the README's pictures from a real run
 	@$(BIN)/python docs/make_pictures.py
 
-format: $(VENV)/dev ## puts imports and layout in order
+format: $(VENV)/dev ## formats the code and sorts imports
 	@$(BIN)/ruff check --fix-only $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
@@ -65,21 +65,21 @@ LOCKER := $(if $(UV),uv,$(VENV)/uv/bin/uv)
 COMPILE := $(LOCKER) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --group build --constraint requirements/constraints.in --extra postgres
 EVERYTHING := --extra sql --extra s3 --extra dev
-lock: $(if $(UV),,$(LOCKER)) ## takes the newest versions that pyproject.toml allows, and for lowest.lock the oldest
+lock: $(if $(UV),,$(LOCKER)) ## updates the locks: the newest versions that pyproject.toml allows; lowest.lock: the oldest
 	@$(COMPILE) --output-file requirements/runtime.lock
 	@$(COMPILE) $(EVERYTHING) --constraint requirements/runtime.lock --output-file requirements/dev.lock
 	@$(COMPILE) $(EVERYTHING) --resolution lowest-direct --output-file requirements/lowest.lock
 
-clean: ## removes the virtual environment and what tools left
+clean: ## removes the virtual environment and the caches of tools
 	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 
-# The virtual environment: made here, filled from the locks below.
+# The virtual environment: created here, filled from the locks below.
 
 ifneq ($(MADE_IN),$(CURDIR))
-$(VENV)/made-in: anew
+$(VENV)/made-in: recreate
 endif
-anew:
+recreate:
 
 FITS := import sys; print("%d.%d.%d" % sys.version_info[:3]); sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 
@@ -114,7 +114,7 @@ $(VENV)/uv/bin/uv: $(VENV)/runtime
 	@$(BIN)/python -m venv $(VENV)/uv
 	@$(VENV)/uv/bin/python -I -m pip install --quiet --disable-pip-version-check uv
 
-# Apart from what it judges, and the newest there is.
+# In its own venv, apart from the packages it checks, and always the newest version.
 $(AUDIT)/bin/pip-audit: $(VENV)/runtime
 	@$(if $(UV),uv venv --quiet --clear --python $(BIN)/python,$(BIN)/python -m venv --clear) $(AUDIT)
 	@$(if $(UV),uv pip install --quiet --python $(AUDIT)/bin/python,$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check) pip-audit

@@ -1,7 +1,7 @@
-# make bench: all of it, an hour or more; QUICK=1: a first impression in two minutes; ARGS='--only cpu': see README.md.
+# make bench: everything, an hour or more; QUICK=1: a first impression in two minutes; ARGS='--only cpu': see README.md.
 
 .PHONY: bench bench-lock
-bench: $(VENV)/runtime $(if $(QUICK),,benchmarks/.venv/made) ## loads the same calls by every loader, side by side; QUICK=1 for a first impression
+bench: $(VENV)/runtime $(if $(QUICK),,benchmarks/.venv/made) ## compares speed and memory with other loaders; QUICK=1: a first impression in two minutes
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--size quick) $(ARGS)
 
 benchmarks/.venv/made: benchmarks/requirements.lock | $(VENV)/runtime
