@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sources.intercom.api.answers import UNPROVEN_404, is_missing
 from sources.intercom.api.workspace import Workspace
+from sources.intercom.call_requests import UNPROVEN_404, is_missing
 from sources.intercom.settings import resolve_settings
 
 from ..cli.standard_streams import print_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sources.intercom.api.answers import UNPROVEN_404
+from sources.intercom.call_requests import UNPROVEN_404
 from sources.intercom.plan import Known
 from sources.intercom.tables import ErrorRow
 

@@ -21,11 +21,11 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .api.answers import CallError
 from .api.budget import RateBudget
 from .api.client import CALLS_A_PAGE, CallsApi
 from .api.concurrency import Concurrency
-from .api.requester import Counts, Requester
+from .api.requester import RequestCounts, Requester
+from .call_requests import CallError, request_call
 from .pages.sweep_requests import SweepRequests
 from .rows.calls import CallRow, to_batch
 from .settings import Settings
@@ -60,6 +60,21 @@ _MOST_SLEEPING = 1_000
 # While nothing but faults comes no further call is dragged into it; but so many calls that fail for good, at the head
 # of a list, must not keep the rest from being asked for.
 _FEWEST_FAULTS_IN_A_ROW = 16
+
+
+@dataclass
+class Counts(RequestCounts):
+    """Numbers of requests, and of calls by result, for the summary."""
+
+    fetched: int = 0
+    missing: int = 0
+    failed: int = 0
+    unreadable_values: int = 0
+
+    @property
+    def answered(self) -> int:
+        """Calls with a final result."""
+        return self.fetched + self.missing + self.failed
 
 
 @dataclass
@@ -120,7 +135,7 @@ class Fetch:
         self._sweep: SweepRequests | None = None
         self._api = CallsApi(settings)
         self._concurrency = Concurrency(cap=workers)
-        self._asking = Requester(self._api, settings, self.budget, self._concurrency, self.counts, self._notice)
+        self._asking = Requester(settings, self.budget, self._concurrency, self.counts, self._notice)
         self._is_timed = chunk_size is None
         self._is_first = True
         self._chunk_size = chunk_size or LARGEST_CHUNK
@@ -270,7 +285,8 @@ class Fetch:
         if not will_sweep(self._strategy, len(first)):
             return iter(first)
         wanted_ids = itertools.chain(first, self._call_ids)
-        self._sweep = SweepRequests(wanted_ids, self._asking, self._collect, forced=self._strategy == "sweep")
+        is_forced = self._strategy == "sweep"
+        self._sweep = SweepRequests(wanted_ids, self._asking, self._api, self._collect, forced=is_forced)
         by_id, self._chunk_size = self._chunk_size, self._swept_chunk_size
         while not self._over:
             if self._may_open(CALLS_A_PAGE):
@@ -308,7 +324,7 @@ class Fetch:
             self._notice()
 
     async def _fetch_one(self, call_id: str) -> None:
-        self._collect(await self._asking.call(call_id))
+        self._collect(await request_call(self._asking, self._api, call_id))
 
     @property
     def _over(self) -> bool:

@@ -22,7 +22,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.pipeline.exceptions import PipelineConfigMissing
 from sqlglot import exp
 
-from .api.answers import IS_MISSING_SQL
+from .call_requests import IS_MISSING_SQL
 from .errors import ConfigurationError
 from .private_parts import named_as_in_run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .api.answers import CallError
+from .call_requests import CallError
 from .fetch import Chunk
 from .plan import Known, Plan
 from .tables import ErrorRow

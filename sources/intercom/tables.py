@@ -19,7 +19,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from . import descriptions
-from .api.answers import is_missing
+from .call_requests import is_missing
 from .rows.calls import SCHEMA as CALLS
 
 LOAD_ID = "_dlt_load_id"

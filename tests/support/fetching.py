@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox import Sandbox
-from sources.intercom.api.answers import CallError
+from sources.intercom.call_requests import CallError
 from sources.intercom.fetch import Counts, Fetch, Strategy
 from sources.intercom.settings import Settings
 

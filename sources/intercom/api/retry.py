@@ -36,7 +36,8 @@ class Fault(Exception):
     Attributes:
         code: Intercom's error code, or one of ours (`connection`, `timeout`, `invalid_json`).
         http_status: None when there was no answer.
-        waited_seconds: how long the attempt had waited for the rate budget before it was sent.
+        began_at: when the attempt began to wait for the rate budget, on the monotonic clock.
+        waited_seconds: how long it waited before it was sent.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Fault(Exception):
         self.message = message
         self.http_status = http_status
         self.request_id = request_id
-        self.waited_seconds = 0.0
+        self.began_at = self.waited_seconds = 0.0
 
     @property
     def rate_limited(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..api.answers import CallError, read_error, refusal
+from ..api.answers import read_error, refusal
 from ..api.client import Answer
 from ..api.retry import Fault, is_retryable
-from ..errors import IntercomError
+from ..call_requests import CallError
 from ..rows.calls import SCHEMA, CallRow, call_id, normalise, parse_json
 from ..rows.values import Number, read_timestamp
 from .verification import Listed, Verdict
@@ -19,8 +19,10 @@ _UPDATED_AT = SCHEMA.get_field_index("updated_at")
 _API_COLUMNS = [column for column, name in enumerate(SCHEMA.names) if name not in ("_fetched_at", "_deleted_at")]
 
 
-class PagesRefused(IntercomError):
-    """The API returns no pages of calls; single calls may still work."""
+class PagesRefused(NamedTuple):
+    """The API returns no pages of calls, and a retry will not help; single calls may still work."""
+
+    reason: str
 
 
 class Page(NamedTuple):
@@ -40,12 +42,11 @@ class Page(NamedTuple):
         return next((self.row(place) for place, call in enumerate(self.listed) if call.call_id == wanted_id), None)
 
 
-def read_page(answer: Answer, at: datetime) -> Page:
+def read_page(answer: Answer) -> Page | PagesRefused:
     """Read the answer to `GET /calls?page=N&per_page=25` (Intercom 2.14).
 
     Raises:
         Fault: a retry may help.
-        PagesRefused: the answer is no page, and a retry will not help.
         TokenRefused: 401. A 403 may concern pages only, so it does not count as a refused token.
     """
     if answer.status != 200:
@@ -55,16 +56,16 @@ def read_page(answer: Answer, at: datetime) -> Page:
             raise refused
         if is_retryable(answer.status):
             raise Fault(error.code, message, http_status=answer.status, request_id=error.request_id)
-        raise PagesRefused(f"GET /calls answers {answer.status} ({message})")
+        return PagesRefused(f"GET /calls answers {answer.status} ({message})")
     try:
         body = parse_json(answer.body)
     except ValueError as error:
         raise Fault("invalid_json", f"a page can't be read ({error})", http_status=200) from None
     items = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(items, list):
-        raise PagesRefused("GET /calls answers 200 without a list of calls")
+        return PagesRefused("GET /calls answers 200 without a list of calls")
     calls = [item for item in items if isinstance(item, Mapping) and call_id(item)]
-    return Page([_listed(call) for call in calls], calls, _total_pages(body, len(items)), at)
+    return Page([_listed(call) for call in calls], calls, _total_pages(body, len(items)), datetime.now(UTC))
 
 
 def compare(of_page: CallRow, by_id: CallRow | CallError) -> Verdict:

@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
-from ..api.answers import CallError
+from ..api.client import CallsApi
 from ..api.requester import Requester
 from ..api.retry import Fault
+from ..call_requests import CallError, request_call
 from ..rows.calls import CallRow
-from .page import Page, PagesRefused, compare, updated_at
+from .page import Page, PagesRefused, compare, read_page, updated_at
 from .sweep import Compare, Sweep
 from .verification import Verdict
 
 logger = logging.getLogger("intercom_calls")
+
+# Skip a page that fails for this long: its calls can be requested by id.
+_PAGE_SECONDS = 20.0
 
 
 class Collect(Protocol):
@@ -32,10 +36,13 @@ class SweepRequests:
         used: how many calls came from pages.
     """
 
-    def __init__(self, wanted_ids: Iterable[str], requester: Requester, collect: Collect, *, forced: bool) -> None:
+    def __init__(
+        self, wanted_ids: Iterable[str], requester: Requester, api: CallsApi, collect: Collect, *, forced: bool
+    ) -> None:
         self.used = 0
         self._sweep = Sweep(wanted_ids, forced=forced, tell=logger.info)
         self._requester = requester
+        self._api = api
         self._collect = collect
         self._first_pages: dict[int, Page] = {}  # until they are verified
         self._read_again = False
@@ -54,15 +61,18 @@ class SweepRequests:
         self._first_pages.clear()
         return self._sweep.rest()
 
+    def _request_page(self, number: int) -> Awaitable[Page | PagesRefused]:
+        return self._requester.ask(partial(self._api.get_calls, number), read_page, retry_seconds=_PAGE_SECONDS)
+
     async def _read(self, number: int) -> None:
         try:
-            page = await self._requester.page(number)
-        except PagesRefused as refusal:
-            self._sweep.stop(str(refusal))
-            self._sweep.page_lost(number)
-            return
+            page = await self._request_page(number)
         except Fault as fault:
             logger.debug("page %d can't be fetched: %s", number, fault.message)
+            self._sweep.page_lost(number)
+            return
+        if isinstance(page, PagesRefused):
+            self._sweep.stop(page.reason)
             self._sweep.page_lost(number)
             return
         self._sweep.page_read(number, page.listed, page.total_pages)
@@ -80,7 +90,7 @@ class SweepRequests:
         number, row = next(
             (number, row) for number, page in self._first_pages.items() if (row := page.row_of(call_id)) is not None
         )
-        by_id = await self._requester.call(call_id)
+        by_id = await request_call(self._requester, self._api, call_id)
         verdict = compare(row, by_id)
         if verdict is Verdict.DIFFERENT and not self._read_again:
             self._read_again = True
@@ -96,7 +106,8 @@ class SweepRequests:
     async def _compare_again(self, number: int, call_id: str, by_id: CallRow | CallError) -> Verdict:
         """Read the page again: if it now says the same, the call changed in between."""
         try:
-            row = (await self._requester.page(number)).row_of(call_id)
-        except (PagesRefused, Fault):
+            page = await self._request_page(number)
+        except Fault:
             return Verdict.DIFFERENT
+        row = page.row_of(call_id) if isinstance(page, Page) else None
         return Verdict.UNKNOWN if row is not None and compare(row, by_id) is Verdict.SAME else Verdict.DIFFERENT

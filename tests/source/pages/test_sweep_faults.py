@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sources.intercom.api.answers import CallError
 from sources.intercom.api.budget import Clock, RateBudget
 from sources.intercom.api.client import Answer, BodyTooLarge, CallsApi, NoAnswer
 from sources.intercom.api.concurrency import Concurrency
-from sources.intercom.api.requester import Counts, Requester
+from sources.intercom.api.requester import RequestCounts, Requester
+from sources.intercom.call_requests import CallError, request_call
 from sources.intercom.pages.sweep_requests import SweepRequests
 from sources.intercom.rows.calls import SCHEMA, CallRow, normalise
 from sources.intercom.rows.values import parse_json
@@ -115,10 +115,10 @@ class FaultyWorld(RuleBasedStateMachine):
         self.loop = JumpingLoop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.wire = Wire()
-        self.counts = Counts()
+        self.counts = RequestCounts()
         budget = RateBudget(clock=Clock(self.loop.time, self._now))
-        self.asking = Requester(self.wire, Settings(), budget, Concurrency(), self.counts, lambda: None)
-        self.sweep = SweepRequests(self.wanted, self.asking, self._collect, forced=forced)
+        self.requester = Requester(Settings(), budget, Concurrency(), self.counts, lambda: None)
+        self.sweep = SweepRequests(self.wanted, self.requester, self.wire, self._collect, forced=forced)
 
     @rule()
     def ask(self) -> None:
@@ -245,7 +245,7 @@ class FaultyWorld(RuleBasedStateMachine):
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _by_id(self, call_id: str) -> None:
-        self._collect(await self.asking.call(call_id))
+        self._collect(await request_call(self.requester, self.wire, call_id))
 
     def _go_on(self) -> None:
         drawn = self.chance.random()
