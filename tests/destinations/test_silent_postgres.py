@@ -195,9 +195,12 @@ def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
     ids = write_ids(project, 1_000_001, 120)
     api.configure(missing_share=0, latency_seconds=0.05)
     load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "20", "--workers", "4")
+    holders = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
     with running(project, *load) as run:
         run.wait_until(lambda: api.stats()["requests"] >= 50)
+        before = postgres.query(holders)
         proxy.strand()
+        run.wait_until(lambda: postgres.query(holders) not in (before, []))
         done = run.end()
     assert done.exit_code == 0, done.stderr
     assert "it is taken again" in done.stderr
