@@ -1,9 +1,9 @@
-"""What every reader of a list gives: batches of cells, still unchecked."""
+"""What every reader of a list gives: batches of cells, not yet checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ BATCH_ROWS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class BadCell:
-    """A place of a list that holds no id: `row` as in `Cells.rows`, the value as it is there, why not."""
+    """A place in a list that holds no id; `row` is numbered as in `Cells.rows`."""
 
     row: int
     value: str
@@ -36,8 +36,8 @@ class Cells:
     Attributes:
         values: string or (where UTF-8 is not certain) binary; null where there is nothing.
         rows: the number of each value's row, ascending, from 1.
-        places: turns row numbers into words ("line 12"); may read the list again, so only for a few.
-        faults: rows that gave no value at all, ascending.
+        places: turns row numbers into words ("line 12").
+        faults: rows without a usable value, ascending.
         blank: rows without a value that are not in `values`.
         passed_over: webhook notifications of other topics.
     """
@@ -50,10 +50,31 @@ class Cells:
     passed_over: int = 0
 
 
+@dataclass(slots=True)
+class Batch:
+    """Cells while they are collected one by one; the fields are those of `Cells`."""
+
+    values: list[str | None] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    faults: list[BadCell] = field(default_factory=list)
+    blank: int = 0
+    passed_over: int = 0
+
+    def cells(self, places: Callable[[Sequence[int]], list[str]] = line_places) -> Cells:
+        """The collected cells."""
+        return Cells(text_array(self.values), self.rows, places, self.faults, self.blank, self.passed_over)
+
+
 def text_array(values: Sequence[str | None]) -> pa.StringArray | pa.BinaryArray:
-    """The values as a string array; as a binary one when a lone surrogate keeps them from being UTF-8."""
+    """The values as a string array, or as a binary one if a lone surrogate makes one of them invalid UTF-8."""
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
-        encoded = [None if value is None else value.encode("utf-8", "surrogatepass") for value in values]
-        return pa.array(encoded, pa.binary())
+        return pa.array([None if value is None else _encoded(value) for value in values], pa.binary())
+
+
+def _encoded(value: str) -> bytes:
+    try:
+        return value.encode("utf-8", "surrogateescape")  # the bytes that a reader decoded in this way
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, cast
@@ -13,9 +12,9 @@ import pyarrow.compute as pc
 from ..errors import BadIds
 from .validate import MAX_CHARACTERS
 
-# from these on a float no longer holds every whole number
+# From these on a float does not hold every whole number.
 _EXACT_BELOW = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
-# pandas' two words for a missing value, known by name so that pandas need not be imported
+# Pandas' two types for a missing value, by name, so that pandas need not be imported.
 _MISSING_TYPES = ("NAType", "NaTType")
 
 
@@ -29,18 +28,14 @@ def value_text(value: object) -> str | None:
         return value
     if isinstance(value, Integral) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, (float, Decimal)):
-        if math.isnan(value) if isinstance(value, float) else value.is_nan():
-            return None
-        if _is_whole(value):
-            return str(int(value))
-        raise ValueError("neither text nor a whole number that is exact")
-    # a scalar of numpy, Arrow or pandas
-    is_number = isinstance(value, (Real, pa.Scalar)) and not isinstance(value, bool)
+    if isinstance(value, (float, Decimal)) and _is_whole(value):
+        return str(int(value))
+    # other numbers and missing ones, scalars of numpy, Arrow and pandas
+    is_number = isinstance(value, (Real, Decimal, pa.Scalar)) and not isinstance(value, bool)
     if is_number or type(value).__name__ in _MISSING_TYPES:
         try:
             found: Any = array_text(pa.array([value], from_pandas=True), "it").cast(pa.string())[0].as_py()
-        except (pa.ArrowException, BadIds):
+        except (pa.ArrowException, BadIds, TypeError):
             raise ValueError("neither text nor a whole number that is exact") from None
         return cast("str | None", found)
     if isinstance(value, (list, tuple)):
@@ -97,36 +92,26 @@ def array_text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.Binary
 
 
 def _whole(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
-    if pa.types.is_floating(values.type):
-        return _whole_floats(values, origin)
-    return _whole_decimals(values, origin) if pa.types.is_decimal(values.type) else values
-
-
-def _whole_floats(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
-    """Floats as integers, NaN as null: an empty cell makes floats of a column of integers."""
-    exact_below = _EXACT_BELOW[values.type]
-    floats = values.cast(pa.float64())
-    floats = pc.if_else(pc.is_nan(floats), pa.scalar(None, pa.float64()), floats)
-    is_exact = pc.and_(pc.equal(pc.floor(floats), floats), pc.less(pc.abs(floats), pa.scalar(exact_below)))
-    _refuse_inexact(floats, is_exact, origin, values.type)
-    return cast("pa.Array[Any]", floats.cast(pa.int64()))
-
-
-def _whole_decimals(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
-    kind: pa.DataType = values.type
-    whole: pa.DataType = pa.decimal256(76, 0) if pa.types.is_decimal256(kind) else pa.decimal128(38, 0)
-    try:
-        return values.cast(whole)
-    except pa.ArrowInvalid:
-        texts = values.cast(pa.string())
-        _refuse_inexact(texts, pc.match_substring_regex(texts, r"^-?\d+(\.0*)?$"), origin, kind)
-        raise
-
-
-def _refuse_inexact(values: pa.Array[Any], is_exact: pa.BooleanArray, origin: str, kind: pa.DataType) -> None:
+    """Numbers as integers, NaN as null: an empty cell makes floats of a column of integers."""
+    kind: Any = values.type
+    if pa.types.is_integer(kind):
+        return values
+    numbers: Any
+    whole: Any = pa.int64()
+    if pa.types.is_floating(kind):
+        numbers = values.cast(pa.float64())
+        numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+        is_exact = pc.and_(
+            pc.equal(pc.trunc(numbers), numbers), pc.less(pc.abs(numbers), pa.scalar(_EXACT_BELOW[kind]))
+        )
+    else:
+        decimal, digits = (pa.decimal256, 76) if pa.types.is_decimal256(kind) else (pa.decimal128, 38)
+        numbers, whole = values.cast(decimal(digits, kind.scale)), decimal(digits, 0)
+        is_exact = pc.equal(pc.trunc(numbers), numbers)
     at = pc.index(is_exact, pa.scalar(False)).as_py()
     if at >= 0:
         raise BadIds(
-            f"{origin} is {kind} and holds {values[at].as_py()}, in which ids are not exact; "
+            f"{origin} is {kind} and holds {numbers[at].as_py()}, in which ids are not exact; "
             "write it as text or as integers"
         )
+    return cast("pa.Array[Any]", numbers.cast(whole))

@@ -7,22 +7,24 @@ No such library is imported. Arrow's PyCapsule interface (`__arrow_c_stream__`, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from os import PathLike
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 
 from ..errors import BadIds
-from .cells import BATCH_ROWS, BadCell, Cells, text_array
+from .cells import BATCH_ROWS, BadCell, Batch, Cells
 from .columns import position
 from .exact import value_text
-from .formats import parquet as columnar
+from .formats import parquet
 from .validate import shown
 
 ORIGIN = "ids"
 _OPTION = "id_column="
+# A part of the ids, as values or as Arrow data, and what messages call it.
+_Stretch: TypeAlias = "tuple[list[object] | pa.Array[Any] | pa.ChunkedArray[Any], str]"
 
 
 def refuse_kind(given: object, column: str | None) -> None:
@@ -55,44 +57,33 @@ def cells(given: object, column: str | None) -> Iterator[Cells]:
         BadIds: the column can't be told, or its type is one that ids lose digits in.
     """
     refuse_kind(given, column)
+    picker = _Picker(column)
     first = 1
-    for batch in _batches(given, column):
-        if isinstance(batch, _Values):
-            yield batch.cells(first)
-            first += len(batch.values)
+    for values, origin in _batches(given, column):
+        if isinstance(values, list):
+            yield picker.cells(values, first)
         else:
-            for part in columnar.numbered([batch.values], batch.origin, first):
-                yield replace(part, places=_places)
-            first += len(batch.values)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A stretch of ids that Arrow could read, and what messages call it."""
-
-    values: pa.Array[Any] | pa.ChunkedArray[Any]
-    origin: str
+            yield from (replace(part, places=_places) for part in parquet.numbered([values], origin, first))
+        first += len(values)
 
 
 @dataclass
-class _Values:
-    """A stretch of values and rows; the first row decides which column holds the ids."""
+class _Picker:
+    """Picks the id out of each value; the first row decides which column holds the ids."""
 
     wanted: str | None
     column: str | None = None
-    values: list[object] = field(default_factory=list)
 
-    def cells(self, first: int) -> Cells:
-        texts: list[str | None] = []
-        rows: list[int] = []
-        faults: list[BadCell] = []
-        for row, value in enumerate(self.values, first):
+    def cells(self, values: list[object], first: int) -> Cells:
+        """The ids of some values and rows, numbered from `first`."""
+        batch = Batch()
+        for row, value in enumerate(values, first):
             try:
-                texts.append(self._text(value, row))
-                rows.append(row)
+                batch.values.append(self._text(value, row))
+                batch.rows.append(row)
             except ValueError as unfit:
-                faults.append(BadCell(row, _named(value), str(unfit)))
-        return Cells(text_array(texts), rows, _places, faults)
+                batch.faults.append(BadCell(row, _named(value), str(unfit)))
+        return batch.cells(_places)
 
     def _text(self, value: object, row: int) -> str | None:
         if not isinstance(value, str) and isinstance(value, Mapping):
@@ -106,49 +97,49 @@ class _Values:
         return value_text(value)
 
 
-def _batches(given: object, column: str | None) -> Iterator[_Column | _Values]:
+def _batches(given: object, column: str | None) -> Iterator[_Stretch]:
     if _is_tabular(given):
         yield from _tabular(given, column)
         return
-    values = _Values(column)
+    values: list[object] = []
     for item in cast(Iterable[object], given):
-        if not isinstance(item, (str, int)) and _is_tabular(item):
-            yield values
-            values = _Values(column, values.column)
+        is_tabular = not isinstance(item, (str, int)) and _is_tabular(item)
+        if is_tabular or len(values) == BATCH_ROWS:
+            yield values, ORIGIN
+            values = []
+        if is_tabular:
             refuse_kind(item, column)
             yield from _tabular(item, column)
-            continue
-        values.values.append(item)
-        if len(values.values) == BATCH_ROWS:
-            yield values
-            values = _Values(column, values.column)
-    yield values
+        else:
+            values.append(item)
+    yield values, ORIGIN
 
 
-def _tabular(given: Any, column: str | None) -> Iterator[_Column | _Values]:
-    """A frame's or an array's ids, as Arrow data where Arrow can hold them, else value by value."""
+def _tabular(given: Any, column: str | None) -> Iterator[_Stretch]:
+    """The ids of a frame or an array, as Arrow data where Arrow can hold them, else value by value."""
     names = _column_names(given)
     if names is None:
         yield from _array(given, ORIGIN)
         return
     at = position(names, column, ORIGIN, _OPTION)
     origin = f"{ORIGIN}: the column {shown(names[at])}"
-    if hasattr(given, "to_numpy"):  # pandas, polars: their other columns need not be what Arrow can hold
+    if hasattr(given, "to_numpy"):  # pandas, polars: Arrow need not be able to hold their other columns
         yield from _array(given[list(given.columns)[at]], origin)
         return
     with pa.RecordBatchReader.from_stream(given) as reader:
         for batch in reader:
-            yield _Column(batch.column(at), origin)
+            yield batch.column(at), origin
 
 
-def _array(given: Any, origin: str) -> Iterator[_Column | _Values]:
-    given = given if not hasattr(given, "to_pyarrow") else given.to_pyarrow()  # an expression of ibis
+def _array(given: Any, origin: str) -> Iterator[_Stretch]:
+    if hasattr(given, "to_pyarrow"):  # an expression of ibis
+        given = given.to_pyarrow()
     try:
         values = pa.chunked_array(given) if hasattr(given, "__arrow_c_stream__") else pa.array(given, from_pandas=True)
     except (pa.ArrowException, OSError, OverflowError):  # texts beside numbers, more than 64 bits, a producer's fault
         yield from _batches(iter(given), None)
         return
-    yield _Column(values, origin)
+    yield values, origin
 
 
 def _is_tabular(value: object) -> bool:

@@ -12,10 +12,7 @@ import pyarrow.compute as pc
 from ..errors import BadIds
 from . import objects
 from .cells import BadCell, Cells
-from .formats import csv_tsv as delimited
-from .formats import json_jsonl as jsons
-from .formats import parquet as columnar
-from .formats import txt as lines
+from .formats import csv_tsv, json_jsonl, parquet, txt
 from .locations import opened
 from .queries import query_ids
 from .streams import ListFile
@@ -24,8 +21,8 @@ from .validate import decoded, empty, reason, shown, trimmed, unfit
 __all__ = ["IdList", "query_ids", "read_given", "read_ids", "unite"]
 
 _NAMED = 3
-# Repeats are dropped whenever this many values have gathered since the last time.
-_GATHERED_ROWS = 2_000_000
+# Repeats are dropped whenever this many values were collected since the last time.
+_COLLECTED_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,7 @@ def unite(
         BadIds: the column's type loses digits of ids, or a value can't be an id.
     """
     union = _Union(ids)
-    union.add(origin, columnar.numbered(batches, origin))
+    union.add(origin, parquet.numbered(batches, origin))
     return union.result(bad)
 
 
@@ -126,15 +123,15 @@ def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Ce
     try:
         file.refuse_disguise()
         if file.format == "parquet":
-            yield from columnar.parquet(file, column=column)
+            yield from parquet.cells(file, column=column)
         elif file.format in ("csv", "tsv"):
-            yield from delimited.cells(file, column=column, header=header)
+            yield from csv_tsv.cells(file, column=column, header=header)
         elif file.format == "txt":
-            yield from lines.cells(file)
+            yield from txt.cells(file)
         elif file.format == "jsonl":
-            yield from jsons.lines(file, column=column)
+            yield from json_jsonl.lines(file, column=column)
         else:
-            yield from jsons.document(file, column=column)
+            yield from json_jsonl.document(file, column=column)
     except (OSError, UnicodeError, pa.ArrowException) as error:
         cause = " ".join(str(getattr(error, "strerror", None) or error).split())
         what = f"{file.format} in {file.compression}" if file.compression else file.format
@@ -144,27 +141,26 @@ def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Ce
 
 
 class _Union:
-    """The ids gathered so far; memory grows with the distinct ones, not with the repeats."""
+    """The ids collected so far; memory grows with the distinct ones, not with the repeats."""
 
     def __init__(self, ids: IdList, skip_by: str = "--bad-ids skip") -> None:
         self._skip_by = skip_by
-        self._known = ids
         self._distinct = ids.ids
-        self._gathered: list[pa.StringArray] = []
-        self._gathered_rows = 0
-        self._values = len(ids.ids)
-        self._blank = 0
-        self._skipped = 0
-        self._passed_over = 0
-        self._bad: list[str] = []
+        self._collected: list[pa.StringArray] = []
+        self._collected_rows = 0
+        self._values = len(ids.ids) + ids.duplicates
+        self._blank = ids.blank
+        self._skipped = ids.skipped
+        self._passed_over = ids.passed_over
+        self._bad = list(ids.bad)
 
     def add(self, name: str, batches: Iterable[Cells]) -> None:
-        """Checks and gathers a list's cells; `name` is what messages call the list."""
+        """Check and collect the cells of a list; `name` is what messages call the list."""
         for cells in batches:
             texts, broken = decoded(cells.values)
             ids = trimmed(texts)
             bad, blank = unfit(ids), empty(ids)
-            self._gather(ids.filter(pc.invert(pc.or_(bad, blank))))
+            self._collect(ids.filter(pc.invert(pc.or_(bad, blank))))
             self._blank += cells.blank + blank.true_count - len(broken)
             self._passed_over += cells.passed_over
             if broken or cells.faults or bad.true_count:
@@ -178,27 +174,20 @@ class _Union:
             mend = f"correct that, or skip it by {self._skip_by}"
             raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}", self._bad)
         self._drop_repeats()
-        known = self._known
-        return IdList(
-            ids=self._distinct,
-            duplicates=known.duplicates + self._values - len(self._distinct),
-            blank=known.blank + self._blank,
-            skipped=known.skipped + self._skipped,
-            passed_over=known.passed_over + self._passed_over,
-            bad=(*known.bad, *self._bad)[:_NAMED],
-        )
+        duplicates = self._values - len(self._distinct)
+        return IdList(self._distinct, duplicates, self._blank, self._skipped, self._passed_over, tuple(self._bad))
 
-    def _gather(self, ids: pa.StringArray) -> None:
-        self._gathered.append(ids)
-        self._gathered_rows += len(ids)
+    def _collect(self, ids: pa.StringArray) -> None:
+        self._collected.append(ids)
+        self._collected_rows += len(ids)
         self._values += len(ids)
-        if self._gathered_rows > max(_GATHERED_ROWS, len(self._distinct)):
+        if self._collected_rows > max(_COLLECTED_ROWS, len(self._distinct)):
             self._drop_repeats()
 
     def _drop_repeats(self) -> None:
-        gathered = pa.chunked_array([self._distinct, *self._gathered])
-        self._distinct = cast(pa.StringArray, gathered.unique())
-        self._gathered, self._gathered_rows = [], 0
+        collected = pa.chunked_array([self._distinct, *self._collected])
+        self._distinct = cast(pa.StringArray, collected.unique())
+        self._collected, self._collected_rows = [], 0
 
     def _note(self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray) -> None:
         """Counts what can't be an id, and describes it while few are described."""

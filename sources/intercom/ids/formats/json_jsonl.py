@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from ...errors import BadIds
-from ..cells import BATCH_ROWS, BadCell, Cells, text_array
+from ..cells import BATCH_ROWS, BadCell, Batch, Cells
 from ..columns import position
 from ..streams import ListFile
 from ..validate import shown
@@ -28,41 +28,55 @@ _WHITE_SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=Decimal)
 
 
-class _Unfit(Exception):
-    """A value that holds no id; why."""
-
-
 class _PassedOver(Exception):
     """A webhook notification of another topic."""
 
 
 @dataclass
 class _Picker:
-    """Picks the id out of a value; the first plain object decides by which name."""
+    """Picks the id out of each value; the first plain object decides which of its names holds the id."""
 
     list_name: str
     place: Callable[[int], str]
     wanted: str | None
     column: str | None = None
 
-    def pick(self, value: Any, row: int, text: str) -> str | None:
-        """The id as text, None for null; `text` is the value's JSON."""
-        if not isinstance(value, dict):
-            return _id(value)
+    def add(self, batch: Batch, value: Any, row: int, text: str) -> None:
+        """Add a value of the list to the batch; `text` is its JSON."""
+        try:
+            batch.values.append(self._pick(value, row, text))
+            batch.rows.append(row)
+        except _PassedOver:
+            batch.passed_over += 1
+        except ValueError as unfit:
+            batch.faults.append(BadCell(row, text, str(unfit)))
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """As `Cells.places`."""
+        return [self.place(row) for row in rows]
+
+    def _pick(self, value: Any, row: int, text: str) -> str | None:
+        if isinstance(value, dict):
+            value = self._member(value, row, text)
+        if value is None or isinstance(value, str):
+            return value
+        raise ValueError("neither text nor an integer")
+
+    def _member(self, value: dict[str, Any], row: int, text: str) -> Any:
         if value.get("type") == "notification_event":
-            return _id(_called(value))
+            return _notified(value)
         if self.column is None:
             names = list(value)
             self.column = names[position(names, self.wanted, f"{self.list_name} {self.place(row)}")]
         if self.column not in value:
-            raise _Unfit(f"it has no {shown(self.column)}")
+            raise ValueError(f"it has no {shown(self.column)}")
         if text.count(f'"{self.column}"') > 1:
             _refuse_repeated(text, self.column)
-        return _id(value[self.column])
+        return value[self.column]
 
 
 def _refuse_repeated(text: str, column: str) -> None:
-    """Of a name that is there twice the decoder takes the last without a word."""
+    """If a name is there twice, the decoder silently takes the last."""
     outermost: list[str] = []
 
     def names_of(pairs: list[tuple[str, Any]]) -> None:
@@ -70,56 +84,16 @@ def _refuse_repeated(text: str, column: str) -> None:
 
     json.loads(text, object_pairs_hook=names_of)
     if outermost.count(column) > 1:
-        raise _Unfit(f"it has {shown(column)} twice")
+        raise ValueError(f"it has {shown(column)} twice")
 
 
-def _called(notification: dict[str, Any]) -> Any:
+def _notified(notification: dict[str, Any]) -> Any:
     if notification.get("topic") not in CALL_TOPICS:
         raise _PassedOver
     try:
         return notification["data"]["item"]["id"]
     except (KeyError, TypeError):
-        raise _Unfit("a webhook notification without data.item.id") from None
-
-
-def _id(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise _Unfit("neither text nor an integer")
-
-
-@dataclass
-class _Batch:
-    """What a stretch of the list gave so far."""
-
-    picker: _Picker
-    values: list[str | None] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    faults: list[BadCell] = field(default_factory=list)
-    blank: int = 0
-    passed_over: int = 0
-
-    def add(self, value: Any, row: int, text: str) -> None:
-        """Takes a value of the list; `text` is its JSON."""
-        try:
-            self.values.append(self.picker.pick(value, row, text))
-            self.rows.append(row)
-        except _PassedOver:
-            self.passed_over += 1
-        except _Unfit as unfit:
-            self.faults.append(BadCell(row, text, str(unfit)))
-
-    def cells(self) -> Cells:
-        """The batch as every reader gives it."""
-        place = self.picker.place
-        return Cells(
-            text_array(self.values),
-            self.rows,
-            lambda rows: [place(row) for row in rows],
-            self.faults,
-            self.blank,
-            self.passed_over,
-        )
+        raise ValueError("a webhook notification without data.item.id") from None
 
 
 def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
@@ -130,7 +104,7 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     """
     picker = _Picker(file.name, "line {}".format, column)
     for first, block in file.blocks():
-        batch = _Batch(picker)
+        batch = Batch()
         # A byte that is not UTF-8 becomes a lone surrogate, which is refused where it is in an id.
         for row, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n"), first):
             if not line or line.isspace():
@@ -141,7 +115,7 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
             except (ValueError, RecursionError) as error:
                 batch.faults.append(BadCell(row, line, f"not JSON: {_fault(error)}"))
             else:
-                batch.add(value, row, line)
+                picker.add(batch, value, row, line)
         yield batch.cells()
 
 
@@ -169,18 +143,18 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     del content
 
     picker = _Picker(file.name, partial(_place, text), column)
-    batch = _Batch(picker)
+    batch = Batch()
     try:
         for start, end, value in _values(text):
-            batch.add(value, start, text[start:end])
+            picker.add(batch, value, start, text[start:end])
             if len(batch.values) == BATCH_ROWS:
-                yield batch.cells()
-                batch = _Batch(picker)
+                yield batch.cells(picker.places)
+                batch = Batch()
     except (json.JSONDecodeError, RecursionError) as error:
         at = getattr(error, "pos", 0)
         mend = "correct it" if text[at:].strip() else "the end is missing; fetch or write it anew"
         raise BadIds(f"{file.name} {_place(text, at)}: not JSON: {_fault(error)}; {mend}") from error
-    yield batch.cells()
+    yield batch.cells(picker.places)
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:

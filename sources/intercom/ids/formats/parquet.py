@@ -19,7 +19,7 @@ MAX_ROWS = 100_000_000
 _BUFFER_BYTES = 1 << 20  # instead of a whole row group, which may be all of the file
 
 
-def parquet(file: ListFile, *, column: str | None) -> Iterator[Cells]:
+def cells(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     """The id column of a Parquet file, batch by batch.
 
     Raises:
