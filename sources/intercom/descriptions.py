@@ -1,4 +1,4 @@
-"""What each table and column holds: dlt keeps it in its schema, and catalogs that read schemas show it."""
+"""What each table and column holds: dlt stores it in its schema, data catalogs show it."""
 
 from __future__ import annotations
 

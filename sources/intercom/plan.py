@@ -1,13 +1,13 @@
-"""Which ids to ask for: the destination says what is there, once a run, and `refresh` decides.
+"""Which ids to request: `refresh` and what the destination holds decide; it is queried once a run.
 
-The join of the ids with what is there runs in an in-memory DuckDB, so that a million ids cost neither a query each
-nor a Python object each.
+The join of the two runs in DuckDB in memory: a million ids cost neither a query each nor a Python object each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -28,13 +28,12 @@ from .private_parts import named_as_in_run
 
 Refresh = Literal["open", "new", "all"]
 
-# A call that nobody ended counts as settled so long after it began; one without any time, at once: its age is unknown,
-# and it would be requested every night for ever.
+# A call without an end counts as settled after this time. One without any time counts as settled at once: its age is
+# unknown, and it would be requested every night for ever.
 ABANDONED_DAYS = 30
-# The destination is asked for this many ids at a time: some limit a query's text (ClickHouse to 256 kB, BigQuery to
-# 1 MB) or its list of values (Snowflake to 16,384).
+# Some destinations limit a query's text (ClickHouse 256 kB, BigQuery 1 MB) or its list of values (Snowflake 16,384).
 _IDS_A_QUERY = 5_000
-# From here on its whole table is read once, since each query for some ids may read all of it.
+# For more ids than this the whole table is read once: each query for some ids may read all of it anyway.
 _MANY_IDS = 100_000
 _ROWS = 100_000
 
@@ -42,8 +41,9 @@ _ROWS = 100_000
 class Known(NamedTuple):
     """What the destination holds of one id.
 
-    `state` is `open`, `settled`, `deleted`, or None without a row in `calls`; `is_missing` is None without one in
-    `call_errors`, else whether that is Intercom's own 404.
+    Attributes:
+        state: `open`, `settled`, `deleted`, or None without a row in `calls`.
+        is_missing: whether its error is Intercom's own 404; None without a row in `call_errors`.
     """
 
     state: str | None
@@ -59,9 +59,10 @@ class Plan:
 
     Attributes:
         requested: distinct ids.
-        already_loaded, missing: ids that are not asked for: loaded, or known as missing.
-        to_fetch: how many are.
-        ever_loaded: ids that are or were calls here: those with a row in `calls`.
+        already_loaded, missing: ids that are not fetched: loaded, or known as missing.
+        to_fetch: ids to fetch.
+        ever_loaded: ids with a row in `calls`, deleted ones too.
+        knows_any: whether the destination holds anything about an id to fetch.
     """
 
     def __init__(self, ids: pa.Array[Any] | pa.ChunkedArray[Any], refresh: Refresh, settle_hours: float) -> None:
@@ -72,7 +73,7 @@ class Plan:
         self._refresh = refresh
         self._settle_seconds = int(settle_hours * 3600)
         self._planned: duckdb.DuckDBPyConnection | None = None
-        self._knows_any = False
+        self.knows_any = False
         self.already_loaded = self.missing = self.ever_loaded = 0
         self.to_fetch = self.requested
 
@@ -85,14 +86,10 @@ class Plan:
         calls: str | None = "calls",
         call_errors: str | None = "call_errors",
     ) -> None:
-        """Ask the destination of `pipeline` what is there; where it has neither table, every id is to be fetched.
+        """Query the destination of `pipeline`; if it has neither table, every id is to be fetched.
 
-        Args:
-            pipeline: the pipeline that writes.
-            schema: the schema that the run writes; the pipeline's own by default.
-            dataset: the name that the run was given for its dataset; the pipeline's by default.
-            calls: the name of the table; None where it is emptied before rows are written.
-            call_errors: likewise.
+        Schema and dataset are the pipeline's by default. `calls` and `call_errors` are the tables' names; None for a
+        table that is emptied before rows are written.
 
         Raises:
             ConfigurationError: `refresh` needs to know what is loaded, and the destination answers no SQL.
@@ -128,9 +125,9 @@ class Plan:
             plan.register("ids", pa.table({"id": self._ids}))
             plan.execute("CREATE TABLE list AS SELECT id, row_number() OVER () AS position FROM ids")
             plan.execute(_KNOWN_TABLES)
-            asked = _Asked(client, naming, plan, self._ids)
-            has_calls = asked.copy(calls, self._calls_query(), into="loaded", key="id")
-            has_errors = asked.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
+            destination = _Destination(client, naming, plan, self._ids)
+            has_calls = destination.copy(calls, self._calls_query(), into="loaded", key="id")
+            has_errors = destination.copy(call_errors, _ERRORS_QUERY, into="failed", key="call_id")
             if has_calls or has_errors:
                 self._join(plan)
                 stack.pop_all()  # until `close`
@@ -144,22 +141,17 @@ class Plan:
         """The ids to fetch, in order."""
         ids = self._ids
         if self._planned is not None:
-            # a cursor of its own: ids are drawn in the fetching thread, `known` is asked in the loading one
+            # a cursor of its own: this runs in the fetching thread, `known` in the loading one
             with self._planned.cursor() as cursor:
-                # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
+                # `sql`, not `execute`: only its relations have `to_arrow_table` in every DuckDB from 1.4 on
                 ids = cursor.sql("SELECT id FROM plan WHERE wanted ORDER BY position").to_arrow_table()["id"]
         for start in range(0, len(ids), _ROWS):
             call_ids: list[Any] = ids.slice(start, _ROWS).to_pylist()
             yield from call_ids
 
-    @property
-    def knows_any(self) -> bool:
-        """Whether the destination holds anything of an id that is to be fetched."""
-        return self._knows_any
-
     def known(self, call_ids: Sequence[str]) -> dict[str, Known]:
-        """What the destination held of these ids when it was asked; ids it knew nothing of are left out."""
-        if self._planned is None or not self._knows_any:
+        """What the destination held of these ids when it was queried; ids without anything are left out."""
+        if self._planned is None or not self.knows_any:
             return {}
         self._planned.register("asked", pa.table({"id": pa.array(call_ids, pa.string())}))
         rows = self._planned.execute(
@@ -192,7 +184,7 @@ class Plan:
         self.to_fetch, self.missing, self.already_loaded, self.ever_loaded = counted
         plan.execute("DROP TABLE list; DROP TABLE loaded; DROP TABLE failed")
         plan.execute("DELETE FROM known WHERE id IN (SELECT id FROM plan WHERE NOT wanted)")
-        self._knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchall() != []
+        self.knows_any = plan.execute("SELECT 1 FROM known LIMIT 1").fetchall() != []
         self._planned = plan
 
     def _calls_query(self) -> str:
@@ -207,57 +199,49 @@ class Plan:
         )
 
 
-class _Asked:
-    """A destination that is asked for the rows of the listed ids."""
+@dataclass(frozen=True)
+class _Destination:
+    """A destination that is queried for the rows of the listed ids."""
 
-    def __init__(
-        self,
-        client: SqlClientBase[Any],
-        naming: NamingConvention | None,
-        plan: duckdb.DuckDBPyConnection,
-        ids: pa.Array[Any] | pa.ChunkedArray[Any],
-    ) -> None:
-        self._client = client
-        self._naming = naming
-        self._plan = plan
-        self._ids = ids
+    client: SqlClientBase[Any]
+    naming: NamingConvention | None
+    plan: duckdb.DuckDBPyConnection
+    ids: pa.Array[Any] | pa.ChunkedArray[Any]
 
     def copy(self, table: str | None, query: str, *, into: str, key: str) -> bool:
-        """Copy what `query` gives of the listed ids into the plan; False where the destination has no such table."""
+        """Copy the result of `query` for the listed ids into the plan; False if the destination has no such table."""
         if table is None:
             return False
-        client = self._client
-        dialect = client.capabilities.sqlglot_dialect
-        if self._naming is not None:
-            table = self._naming.normalize_table_identifier(table)
+        dialect = self.client.capabilities.sqlglot_dialect
+        if self.naming is not None:
+            table = self.naming.normalize_table_identifier(table)
         select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
-        select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
+        select = select.from_(exp.to_table(self.client.make_qualified_table_name(table), dialect=dialect))
         try:
             for some in self._slices():
-                asked = select if some is None else select.where(exp.column(key).isin(*some))
-                with client.execute_query(asked.transform(self._named).sql(dialect)) as cursor:
+                listed = select if some is None else select.where(exp.column(key).isin(*some))
+                with self.client.execute_query(listed.transform(self._named).sql(dialect)) as cursor:
                     for rows in cursor.iter_arrow(_ROWS):
-                        self._plan.register("rows", rows)
-                        self._plan.execute(
-                            f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id"
-                        )
+                        self.plan.register("rows", rows)
+                        insert = f"INSERT INTO {into} SELECT * FROM rows SEMI JOIN list ON rows.{key} = list.id"
+                        self.plan.execute(insert)
         except DatabaseUndefinedRelation:
             return False
         return True
 
     def _slices(self) -> Iterator[list[Any] | None]:
-        """The listed ids, some at a time; None for all that is there."""
-        if len(self._ids) > _MANY_IDS:
+        """The listed ids, some at a time; None stands for the whole table."""
+        if len(self.ids) > _MANY_IDS:
             yield None
             return
-        for start in range(0, len(self._ids), _IDS_A_QUERY):
-            yield self._ids.slice(start, _IDS_A_QUERY).to_pylist()
+        for start in range(0, len(self.ids), _IDS_A_QUERY):
+            yield self.ids.slice(start, _IDS_A_QUERY).to_pylist()
 
     def _named(self, node: exp.Expression) -> exp.Expression:
         """A column by the name that the schema's naming convention gives it."""
-        if self._naming is None or not isinstance(node, exp.Column):
+        if self.naming is None or not isinstance(node, exp.Column):
             return node
-        name = self._client.capabilities.casefold_identifier(self._naming.normalize_identifier(node.name))
+        name = self.client.capabilities.casefold_identifier(self.naming.normalize_identifier(node.name))
         return exp.column(exp.to_identifier(name, quoted=True))
 
 
@@ -267,7 +251,7 @@ def _sql_client(pipeline: dlt.Pipeline, schema: dlt.Schema | None, dataset: str 
             return pipeline.sql_client()
         if schema.name in pipeline.schemas:
             return pipeline.sql_client(schema.name)
-        return pipeline.dataset(schema).sql_client  # of a pipeline that has loaded nothing yet from here
+        return pipeline.dataset(schema).sql_client  # a pipeline that has not loaded anything from this machine
 
 
 _KNOWN_TABLES = """
@@ -279,7 +263,7 @@ _ERRORS_QUERY = (
     f"SELECT call_id, {IS_MISSING_SQL} AS is_missing, attempts, first_failed_at, "
     "_resolved AS is_resolved, _dlt_load_id AS load_id"
 )
-# Where rows are appended instead of merged, the newest one of an id counts.
+# If rows are appended instead of merged, the newest one of an id counts.
 _NEWEST = """
     CREATE OR REPLACE TABLE loaded AS
         SELECT * FROM loaded QUALIFY row_number() OVER (PARTITION BY id ORDER BY fetched_at DESC NULLS LAST) = 1;
@@ -289,7 +273,7 @@ _NEWEST = """
 _FETCH = {
     "all": "true",
     "new": "state IS NULL",
-    # A live row beside a 404 is unsettled, whatever its age: the run that was to decide on it did not get to its end.
+    # A live row beside a 404 is open, whatever its age: the run that was to decide about it did not finish.
     "open": """CASE
         WHEN state = 'deleted' THEN false
         WHEN state IS NULL AND is_missing THEN first_failed_at > $settled_at

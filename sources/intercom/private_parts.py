@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -16,7 +17,7 @@ from dlt.extract import DltResource
 
 
 def source_section() -> tuple[str, str]:
-    """The section and the name of the source that is being made: `clone()` can give both, and dlt tells only the name.
+    """The section and name of the source that is being made; `clone()` can change both, dlt shows only the name.
 
     Uses `Container()[ConfigSectionContext].sections`.
     """
@@ -26,7 +27,7 @@ def source_section() -> tuple[str, str]:
 
 @contextmanager
 def named_as_in_run(pipeline: dlt.Pipeline, dataset: str | None) -> Iterator[None]:
-    """Give the pipeline the dataset that its run will load into: the default, suffix and layout are dlt's.
+    """Give the pipeline the dataset that its run will load into; dlt adds its default, suffix and layout.
 
     Uses `Pipeline._set_dataset_name`.
     """
@@ -39,22 +40,21 @@ def named_as_in_run(pipeline: dlt.Pipeline, dataset: str | None) -> Iterator[Non
 
 
 def dataset_of_run(pipeline: dlt.Pipeline) -> str | None:
-    """The dataset that was given to the `pipeline.run(…, dataset_name=…)` in progress, if any was.
+    """The `dataset_name` of the `pipeline.run(…)` in progress, if it has one.
 
-    Uses the frame of `Pipeline.run`: while dlt extracts, the pipeline has the dataset of the run before.
+    Uses the frame of `Pipeline.run`: while dlt extracts, the pipeline still has the dataset of the previous run.
     """
     frame = inspect.currentframe()
     while frame is not None:
         names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
         if frame.f_code.co_name == "run" and "dataset_name" in names and frame.f_locals.get("self") is pipeline:
-            name: str | None = frame.f_locals["dataset_name"]
-            return name
+            return cast("str | None", frame.f_locals["dataset_name"])
         frame = frame.f_back
     return None
 
 
 def hint(resource: DltResource, name: str) -> object:
-    """A hint of a resource, such as `file_format`: without a row dlt computes no table whose hints are functions.
+    """A hint of a resource, such as `file_format`; dlt's own table needs a row if a hint is a function.
 
     Uses `DltResource._hints`.
     """
@@ -62,7 +62,7 @@ def hint(resource: DltResource, name: str) -> object:
 
 
 def reads_once(resource: DltResource) -> bool:
-    """Whether a second reading of a resource would find nothing left: it was made of an iterator.
+    """Whether a resource can be read only once: it was made from an iterator.
 
     Uses `DltResource._pipe`, its `parent` and `gen`.
     """

@@ -1,4 +1,4 @@
-"""What came, held against what is there: which rows to write, and what `call_errors` is to say."""
+"""Compares fetched calls with the destination: rows to write, errors to add or clear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .fetch import Chunk
 from .plan import Known, Plan
 from .tables import ErrorRow
 
-# what tells of two answers for one call which is older
+# These columns tell which of two answers for one call is older.
 _VERSION = ["id", "updated_at", "_fetched_at"]
 
 
@@ -24,10 +24,10 @@ class Reconciled:
 
     Attributes:
         calls: the rows to write.
-        errors: rows for `call_errors`: new and changed ones, and those that take a loaded id out.
-        stale: ids whose answer was older than the row that is there; that row stays.
+        errors: rows for `call_errors`: new and changed ones, and those that remove a loaded id.
+        stale: ids whose loaded row is newer than the answer; that row stays.
         known: what the destination held of the chunk's ids.
-        newer: rows to write as well, of calls that were in a chunk before.
+        newer: more rows to write: newer versions of calls from earlier chunks.
     """
 
     calls: list[pa.RecordBatch]
@@ -38,7 +38,7 @@ class Reconciled:
 
     @classmethod
     def nothing(cls) -> Reconciled:
-        """A chunk in which nothing came."""
+        """The result of an empty chunk."""
         return cls([], [], [], {})
 
     @property
@@ -55,11 +55,8 @@ class Reconciled:
 def reconcile(chunk: Chunk, plan: Plan, *, by_time: bool = False) -> Reconciled:
     """Compare the chunk with what `plan` knows of the destination.
 
-    Args:
-        chunk: what was fetched.
-        plan: what is there.
-        by_time: whether another load may have fetched after this chunk was: then an answer without a version, and an
-            error, is older than a row that was fetched later.
+    With `by_time` another load may have fetched after this chunk: then an answer without a version, or an error, is
+    older than a row that was fetched later.
     """
     ids = [call_id for batch in chunk.calls for call_id in _ids(batch)] if plan.knows_any else []
     known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
@@ -86,7 +83,7 @@ def _is_loaded_since(error: CallError, known: Known | None) -> bool:
 def _not_older(
     batches: Sequence[pa.RecordBatch], known: Mapping[str, Known], by_time: bool
 ) -> tuple[list[pa.RecordBatch], list[str]]:
-    """The rows that are not older than those there, and the ids of the others."""
+    """The rows that are not older than the loaded ones, and the ids of the others."""
     kept: list[pa.RecordBatch] = []
     stale: list[str] = []
     for batch in batches:
@@ -97,9 +94,9 @@ def _not_older(
 
 
 def _is_older(row: Mapping[str, Any], known: Known | None, by_time: bool) -> bool:
-    """Whether the row there is of a later version, or of the same and fetched later.
+    """Whether the loaded row has a later version, or the same and was fetched later.
 
-    Where one tells no version, `by_time` says whether the moments they were fetched at decide.
+    If one has no version, the later fetch counts as newer, but only with `by_time`.
     """
     if known is None:
         return False
@@ -117,7 +114,7 @@ def _ids(batch: pa.RecordBatch) -> list[str]:
 
 
 def _error_row(error: CallError, known: Known | None) -> ErrorRow:
-    """Attempts and the first time go on counting while an id stays missing, or stays failed."""
+    """While an id stays missing, or stays failed, its attempts add up and its first time stays."""
     first_failed_at, attempts = error.failed_at, error.attempts
     if known is not None and known.is_missing == error.is_missing:
         attempts += known.attempts or 0

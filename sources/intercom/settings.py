@@ -1,4 +1,4 @@
-"""Where the API is and how to ask it: the settings of `[sources.intercom]`, found by dlt's own rules."""
+"""The settings of `[sources.intercom]`, found by dlt's own rules and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REGIONS = {
     "au": "https://api.au.intercom.io",
 }
 SECTIONS = ("sources", "intercom")
-# Settings of later versions, and what this one does instead. Ignored, somebody would rely on them.
+# Settings of later versions, and what this one does instead. If they were ignored, users would rely on them.
 _NOT_BUILT = {
     "privacy": "no column is dropped, hashed or masked",
     "history": "only the newest version of a call is kept",
@@ -37,10 +37,7 @@ _NOT_BUILT = {
 
 @configspec
 class Settings(BaseConfiguration):
-    """`[sources.intercom]` of `.dlt/config.toml`, `secrets.toml` and the environment.
-
-    Durations are in the unit their name ends with.
-    """
+    """`[sources.intercom]` of `.dlt/config.toml`, `secrets.toml` and the environment."""
 
     access_token: TSecretStrValue | None = None
     region: str = "us"
@@ -50,16 +47,16 @@ class Settings(BaseConfiguration):
     settle_hours: float = 24.0
     """how long after its end a call may still change (recordings and transcripts come later)"""
     retry_seconds: float = 300.0
-    """how long to go on asking where nothing answers usably"""
+    """how long to retry while there is no usable answer"""
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 30.0
-    """the most that one request may take, from connecting to the last byte of the answer"""
+    """limit of one request, from connecting to the last byte of the answer"""
     lock_wait_seconds: float = 300.0
     """how long to wait for a DuckDB file that another program holds"""
 
     @property
     def url(self) -> str:
-        """The API's root, without a slash at its end."""
+        """The API's root, without a slash at the end."""
         return (self.base_url or REGIONS[self.region]).rstrip("/")
 
     @property
@@ -76,9 +73,9 @@ class Settings(BaseConfiguration):
 
 @configspec
 class SourceArguments(BaseConfiguration):
-    """The arguments of the source that dlt fills from the source's own section, where they are not given."""
+    """The arguments of the source: dlt takes those that are not given from the source's own section."""
 
-    access_token: TSecretStrValue = None  # type: ignore[assignment]  # required: None is dlt's word for that
+    access_token: TSecretStrValue = None  # type: ignore[assignment]  # None makes it required in dlt
     region: str | None = None
     base_url: str | None = None
     api_version: str | None = None
@@ -99,40 +96,33 @@ class SourceArguments(BaseConfiguration):
 
 
 def resolve_settings(**given: str | None) -> Settings:
-    """Find the settings of `[sources.intercom]` by dlt's rules and check them; what is given comes first.
+    """Find and check the settings of `[sources.intercom]`; a given value comes first.
 
     Raises:
-        ConfigurationError: a value is missing, can't be, or has no effect in this version; names the setting and the
-            fix.
+        ConfigurationError: a value is missing, wrong, or has no effect in this version.
     """
     _refuse_not_built(".".join(SECTIONS))
     return _resolve(SECTIONS, given)
 
 
 def resolve_source_settings(**given: str | None) -> Settings:
-    """Find the settings of the source that is being made, in its own section; what is given comes first.
-
-    Raises:
-        ConfigurationError: as `resolve_settings`.
-    """
+    """Find and check the settings of the source that is being made, as `resolve_settings` does."""
     section, name = source_section()
-    for place in dict.fromkeys((f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}")):
+    places = (f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}")
+    for place in dict.fromkeys(places):
         _refuse_not_built(place)
     settings = _resolve((), given)
-    _refuse_mixed_sections(settings)
+    if section != name:
+        _refuse_mixed_sections(settings, name, places)
     return settings
 
 
 def _refuse_not_built(place: str) -> None:
-    """Refuse a setting that this version does not heed: nobody may believe that it hides a number.
-
-    Raises:
-        ConfigurationError
-    """
+    """Refuse a setting that this version ignores: nobody may believe that it hides a number."""
     for name, instead in _NOT_BUILT.items():
         setting = f"{place}.{name}"
         variable = setting.replace(".", "__").upper()
-        # a section has no variable of its own: each of its keys has one
+        # in the environment a section has one variable for each of its keys
         variables = [each for each in os.environ if each.upper().startswith(f"{variable}__")]
         values: tuple[Any, ...] = (dlt.config.get(setting), dlt.secrets.get(setting))
         off = all(not value or str(value).strip(" '\"").lower() in ("", "false", "no", "off", "0") for value in values)
@@ -144,17 +134,14 @@ def _refuse_not_built(place: str) -> None:
             )
 
 
-def _refuse_mixed_sections(settings: Settings) -> None:
-    """Refuse the token of one section with the host of another, which dlt's inheritance would bring together.
+def _refuse_mixed_sections(settings: Settings, name: str, places: tuple[str, ...]) -> None:
+    """Refuse the token of one section with the host of another.
 
-    A source named alone, `clone(name="intercom_eu")`, inherits from `[sources.intercom]`.
+    A source that is only renamed, `clone(name="intercom_eu")`, inherits from `[sources.intercom]`.
     """
-    section, name = source_section()
-    if section == name:
-        return
     found: dict[str, str] = {}
     for option in ("access_token", "base_url" if settings.base_url else "region"):
-        for place in (f"sources.{section}.{name}", f"sources.{name}", f"sources.{section}"):
+        for place in places:
             accessor = dlt.secrets if option == "access_token" else dlt.config
             value: str | None = accessor.get(f"{place}.{option}")
             if value:
@@ -162,9 +149,9 @@ def _refuse_mixed_sections(settings: Settings) -> None:
                     found[option] = place
                 break
     if len(set(found.values())) > 1:
-        told = " and ".join(f"{option} is in [{place}]" for option, place in found.items())
+        where = " and ".join(f"{option} is in [{place}]" for option, place in found.items())
         raise ConfigurationError(
-            f"{told}: one workspace's token would be sent to another's host; write both into one section, or make the "
+            f"{where}: one workspace's token would be sent to another's host; write both into one section, or make the "
             f'source with clone(name="{name}", section="{name}") and [sources.{name}]'
         )
 
@@ -192,7 +179,7 @@ def _resolve(sections: tuple[str, ...], given: dict[str, str | None]) -> Setting
 
 
 def misplaced(error: ValueNotSecretException) -> str:
-    """Say where a secret belongs that was found in config.toml; dlt takes all credentials for secrets."""
+    """Where a secret belongs that was found in config.toml; to dlt all credentials are secrets."""
     return (
         f"{error.key} is a secret to dlt, which config.toml can't hold; move it to .dlt/secrets.toml, or set "
         f"{error.key.replace('.', '__').upper()}"
@@ -200,7 +187,7 @@ def misplaced(error: ValueNotSecretException) -> str:
 
 
 def check(settings: Settings) -> None:
-    """Refuse what can't work or would be unsafe; the access token itself is asked for by `Settings.token`."""
+    """Refuse what can't work or would be unsafe; `Settings.token` refuses a missing token."""
     token = (settings.access_token or "").strip()
     if any(not 32 < ord(character) < 127 for character in token):
         raise ConfigurationError(

@@ -1,9 +1,8 @@
-"""The tables as dlt resources: write disposition, keys, types and contract in plain sight.
+"""The tables as dlt resources: write disposition, keys, types and contract.
 
 Merge is `delete-insert` on the primary key, not `upsert`: a load killed between two commits runs its staging insert
-again when it is resumed, and only `delete-insert` removes the doubles. The contract freezes types; what
-a batch holds is declared here column by column, and every field the connector does not know is kept in `extra`. Columns
-may come, since a later version of this project knows more of them than the one that made a user's tables.
+again when it is resumed, and only `delete-insert` removes the duplicates. The contract freezes types. It allows new
+columns, since a later version of this project may know more of them.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from dlt.extract import DltResource
 from . import descriptions
 from .call_requests import is_missing
 from .rows.calls import SCHEMA as CALLS
+from .rows.calls import batch_of
 
 LOAD_ID = "_dlt_load_id"
 
@@ -35,7 +35,6 @@ _ERROR_TYPES: dict[str, pa.DataType] = {
     "attempts": pa.int64(),
     "first_failed_at": _TIMESTAMP,
     "last_failed_at": _TIMESTAMP,
-    # dlt's hard_delete hint: a row with true takes the id out of the table; rows that stay hold false
     "_resolved": pa.bool_(),
 }
 CALL_ERRORS = pa.schema([pa.field(name, kind, nullable=name != "call_id") for name, kind in _ERROR_TYPES.items()])
@@ -68,12 +67,12 @@ class ErrorRow(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether Intercom itself said that there is no such call; other 404s have no code."""
+        """Whether Intercom itself says that there is no such call."""
         return is_missing(self.http_status, self.code)
 
     @classmethod
     def resolve(cls, call_id: str) -> ErrorRow:
-        """The row that takes an id out of `call_errors`."""
+        """The row that removes an id from `call_errors`."""
         return cls(call_id, None, None, None, None, None, None, None, True)
 
 
@@ -88,23 +87,21 @@ def call_errors_resource(items: Sequence[Item]) -> DltResource:
 
 
 def calls_item(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Batches of calls as one item: dlt works out the table's schema anew for each, at half a thousand rows' cost."""
+    """Batches of calls as one item: dlt computes a schema for each, which costs as much as 500 rows."""
     return pa.Table.from_batches(batches, CALLS)
 
 
 def with_load_id(item: Item, load_id: str | None) -> pa.Table:
-    """The item with the load package that it goes in, so that its rows join dlt's `_dlt_loads`.
+    """The item with its load package, so that its rows join dlt's `_dlt_loads`.
 
-    dlt fills the column in Arrow data only where `[normalize.parquet_normalizer] add_dlt_load_id` is set; then it
-    replaces this one.
+    dlt fills this column of Arrow data only if `[normalize.parquet_normalizer] add_dlt_load_id` is set.
     """
     table = pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
-    load_ids = pa.repeat(pa.scalar(load_id, pa.string()), table.num_rows)
-    return table.append_column(pa.field(LOAD_ID, pa.string()), load_ids)
+    return table.append_column(LOAD_ID, pa.repeat(pa.scalar(load_id, pa.string()), table.num_rows))
 
 
 def current_load_id() -> str | None:
-    """The load package that is being extracted; None where rows are only iterated."""
+    """The load package that is being extracted; None outside a pipeline."""
     try:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:
@@ -113,9 +110,7 @@ def current_load_id() -> str | None:
 
 def errors_batch(rows: Sequence[ErrorRow]) -> pa.RecordBatch:
     """Rows as one Arrow batch of `CALL_ERRORS`."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(CALL_ERRORS)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, CALL_ERRORS, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=CALL_ERRORS)
+    return batch_of(CALL_ERRORS, rows)
 
 
 def columns_of(
@@ -123,7 +118,7 @@ def columns_of(
     hints: dict[str, TColumnSchema] | None = None,
     described: Mapping[str, str] | None = None,
 ) -> TTableSchemaColumns:
-    """Arrow's columns as dlt's, each with its type, and the load package's after them."""
+    """Arrow's columns as dlt's, and the column of the load package after them."""
     columns: TTableSchemaColumns = {
         field.name: {
             "name": field.name,
@@ -140,20 +135,15 @@ def columns_of(
 
 
 def with_row_ids(columns: TTableSchemaColumns) -> TTableSchemaColumns:
-    """The columns of dicts: dlt gives each a `_dlt_id`, which rows loaded as Arrow do not have."""
-    row_id: TColumnSchema = {
-        "name": "_dlt_id",
-        "data_type": "text",
-        "nullable": True,
-        "description": "dlt's id of the row.",
-    }
-    return {**columns, "_dlt_id": row_id}
+    """The columns of dicts: dlt adds a `_dlt_id` to them, but not to Arrow data."""
+    row_id: TColumnSchema = {"name": "_dlt_id", "data_type": "text", "nullable": True}
+    return {**columns, "_dlt_id": {**row_id, "description": "dlt's id of the row."}}
 
 
 def merged(
     items: Sequence[Item], name: str, columns: TTableSchemaColumns, *, key: str, description: str
 ) -> DltResource:
-    """Arrow data as a resource that is merged on `key`; its rows hold the load package that they go in."""
+    """Arrow data as a resource that is merged on `key`; its rows name their load package."""
 
     def rows() -> Iterator[Item]:
         load_id = current_load_id()

@@ -1,1 +1,4 @@
-"""What dlt runs when it extracts the source: ids, target and items. Nothing the command needs belongs here."""
+"""The source while dlt extracts it: reading ids, choosing the tables, giving dlt its items.
+
+Here belongs what the library needs from dlt's extraction. What the command needs too does not.
+"""

@@ -1,4 +1,4 @@
-"""How the resources get their rows: one fetch an extraction, shared by `calls` and `call_errors`."""
+"""The rows of the resources: one fetch for each extraction, shared by `calls` and `call_errors`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import dlt
 from dlt.common.pipeline import current_pipeline
-from dlt.extract.exceptions import CurrentSourceNotAvailable
 from dlt.extract.source import DltSource
 
 from ..errors import ConfigurationError
@@ -23,28 +22,25 @@ from ..settings import Settings
 from ..tables import Item, calls_item, current_load_id, errors_batch, with_load_id
 from .given_ids import BadIdsChoice, GivenIds, Ids
 from .hint_warnings import drop_expected
-from .run_target import Target, may_be_empty, table_of
+from .run_target import Target, current_source, may_be_empty, table_of
 
 ItemFormat = Literal["arrow", "object"]
 Rows = Item | list[dict[str, Any]] | None
 
-# Rows an item, about; also what `add_limit` counts by.
+# About so many rows are an item, which is also the unit of `add_limit`.
 ITEM_ROWS = 1_000
-# How long dlt waits for rows before it looks at its other resources, and at signals.
+# After this wait for rows dlt looks at its other resources, and at signals.
 _TURN_SECONDS = 0.5
 
 
 class Extraction:
-    """Fetches calls for the resources of one source object, anew each time that dlt extracts it.
+    """Fetches calls for the resources of one source object, each time that dlt extracts it.
 
-    Args:
-        ids, id_column, bad_ids: as `GivenIds` takes them; read when dlt extracts.
-        item_format: `arrow`: tables of about a thousand rows; `object`: lists of as many dicts.
-        share: how much of each of the API's rate windows to use, 0 < share <= 1.
+    The arguments are those of `intercom`.
 
     Raises:
-        BadIds: `ids` is nothing that holds ids.
-        ConfigurationError: an argument is not one of its values.
+        BadIds: `ids` does not hold ids.
+        ConfigurationError: an argument has a wrong value.
     """
 
     def __init__(
@@ -93,8 +89,8 @@ class Extraction:
         return rows
 
     def _join(self, table: str) -> _Run:
-        """The extraction that is going on, where `table` has no part in it yet; else a new one."""
-        source, load_id = _current_source(), current_load_id()
+        """The current extraction, if `table` has not joined it yet; else a new one."""
+        source, load_id = current_source(), current_load_id()
         with self._starting:
             run = self._run
             if run is None or run.source is not source or run.load_id != load_id or table in run.joined:
@@ -103,12 +99,7 @@ class Extraction:
         return run
 
     def plan(self, source: DltSource | None) -> Plan:
-        """What is to be fetched, by what is in the tables that the running pipeline is about to write.
-
-        Raises:
-            BadIds: see `GivenIds.read`.
-            ConfigurationError: rows would be lost, or the destination can't be asked what is loaded.
-        """
+        """What to fetch, given what is in the tables that the running pipeline is about to write."""
         target = Target.of(source, self._item_format)
         target.refuse_loss(self._refresh)
         plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
@@ -120,7 +111,7 @@ class Extraction:
         return plan
 
     def fetch(self, plan: Plan) -> Fetch:
-        """Begin to fetch what is planned, in the background."""
+        """Start to fetch in the background."""
         fetch = Fetch(
             plan.call_ids(),
             self._settings,
@@ -132,13 +123,13 @@ class Extraction:
         return fetch.__enter__()
 
     def empty(self, item: Item, load_id: str | None) -> Rows:
-        """What makes dlt create a table and its columns without a row."""
+        """Makes dlt create a table and its columns without a row."""
         return dlt.mark.materialize_table_schema() if self._item_format == "object" else with_load_id(item, load_id)
 
     def items(self, item: Item, load_id: str | None) -> Rows:
-        """Arrow data as it is handed to dlt; what has no row is an empty list, which dlt counts and writes nowhere.
+        """Arrow data as dlt gets it. Without a row it is an empty list, which dlt counts but does not write.
 
-        An Arrow table without rows would become an empty file, which not every format of dlt's can be loaded from.
+        An Arrow table without rows would become an empty file, which dlt can't load in every format.
         """
         if not item.num_rows:
             return []
@@ -146,10 +137,7 @@ class Extraction:
 
 
 class _Run:
-    """One extraction: whichever table dlt asks for first pulls the next chunk for both.
-
-    dlt may ask for the two tables in threads of their own.
-    """
+    """One extraction: whichever table dlt reads first takes the next chunk for both, perhaps in separate threads."""
 
     def __init__(self, extraction: Extraction, source: DltSource | None, load_id: str | None) -> None:
         self.source = source
@@ -157,7 +145,10 @@ class _Run:
         self.joined: set[str] = set()
         self._extraction = extraction
         self._left: set[str] = set()
-        self._waiting: dict[str, deque[Rows]] = {table: deque() for table in _selected(source)}
+        self._waiting: dict[str, deque[Rows]] = {}
+        for resource in source.selected_resources.values() if source else ():
+            if table := table_of(resource):
+                self._waiting[table] = deque()
         self._fetch: Fetch | None = None
         self._plan: Plan | None = None
         self._filled: set[str] = set()
@@ -165,7 +156,7 @@ class _Run:
         self._lock = threading.RLock()
 
     def rows(self, table: str) -> Iterator[Rows]:
-        """The rows of one table as they come; None when dlt may look at its other resources."""
+        """The rows of one table as they are fetched; None lets dlt look at its other resources."""
         waiting = self._waiting.setdefault(table, deque())
         while True:
             with self._lock:
@@ -177,11 +168,11 @@ class _Run:
             yield item
 
     def leave(self, table: str) -> None:
-        """End a table's part, whoever ends it; the fetch ends with the last one, and with `calls`."""
+        """End one table; the fetch ends with the last one, and with `calls`."""
         with self._lock:
             self._left.add(table)
             self._waiting.pop(table, None)
-            if table == "calls":  # limited: nobody wants to have the rest requested
+            if table == "calls":  # it was limited: do not request the rest
                 self._over = True
             if self._over or not self.joined - self._left:
                 self._close()
@@ -190,8 +181,8 @@ class _Run:
         """Take the next chunk, if there is one soon."""
         if self._fetch is None:
             self._plan = self._extraction.plan(self.source)
-            # in a context of its own: the fetch's event loop would keep dlt's pipe, and so the rows that are iterated,
-            # from being collected and closed
+            # in a context of its own: else the fetch's event loop would keep dlt's pipe alive, and with it an iterator
+            # of rows that the garbage collector should close
             self._fetch = Context().run(self._extraction.fetch, self._plan)
         if not self._fetch.is_ready(_TURN_SECONDS):
             return
@@ -202,7 +193,7 @@ class _Run:
             "calls": calls_item([*reconciled.calls, *reconciled.newer]),
             "call_errors": errors_batch(reconciled.errors),
         }
-        # Each chunk gives each table an item, if an empty one, so that a limit of n items ends after n chunks.
+        # Each chunk gives each table an item, even an empty one, so that a limit of n items ends after n chunks.
         for table, waiting in self._waiting.items():
             waiting.append(self._extraction.items(rows[table], self.load_id))
             self._filled |= {table} if rows[table].num_rows else set()
@@ -222,7 +213,7 @@ class _Run:
         if self._plan is not None:
             self._plan.close()
         self._fetch = self._plan = None
-        if not self._over:  # `call_errors` was closed before `calls` began, which then begins anew
+        if not self._over:  # `call_errors` was closed before `calls` began, which then starts again
             for waiting in self._waiting.values():
                 waiting.clear()
 
@@ -238,17 +229,3 @@ def _one_of(name: str, value: object, kind: Any) -> None:
 
 def _is_number(value: object, kind: type[int] | type[float]) -> bool:
     return isinstance(value, (int, kind)) and not isinstance(value, bool)
-
-
-def _current_source() -> DltSource | None:
-    try:
-        return dlt.current.source()
-    except CurrentSourceNotAvailable:
-        return None
-
-
-def _selected(source: DltSource | None) -> set[str]:
-    """The tables that this extraction is to fill."""
-    if source is None:
-        return set()
-    return {table for resource in source.selected_resources.values() if (table := table_of(resource))}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from copy import copy
 from typing import Any, Literal, Protocol, TypeAlias
 
-import dlt
 import pyarrow as pa
 from dlt.extract import DltResource, DltSource
-from dlt.extract.exceptions import CurrentSourceNotAvailable
 
 from ..errors import BadIds, ConfigurationError
 from ..ids.objects import refuse_kind
 from ..ids.read import IdList, read_given
 from ..private_parts import reads_once
+from .run_target import current_source
 
 
 class ArrowStream(Protocol):
@@ -32,22 +30,17 @@ class ArrowArray(Protocol):
         """The data as an Arrow array."""
 
 
-# An iterable of text, integers or rows (mappings); an Arrow array, column or table; a column or frame of pandas or
-# polars; a dlt resource. A text is an iterable of texts too, which no type can tell: it is refused at run time.
+# Iterables hold text, integers or rows (mappings); a dlt resource is one too. A text also is an iterable of texts,
+# which types can't exclude: it is refused at run time.
 Ids: TypeAlias = Iterable[Any] | ArrowStream | ArrowArray
 BadIdsChoice: TypeAlias = Literal["refuse", "skip"]
 
 
 class GivenIds:
-    """The ids that were given to a source, or are piped into its `calls`.
-
-    Args:
-        ids: as `Ids`; None where they are piped in.
-        id_column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
-        bad_ids: whether a value that can't be an id refuses everything, or is skipped and counted.
+    """The ids that were given to a source, or are piped into its `calls`; the arguments are the source's.
 
     Raises:
-        BadIds: `ids` is nothing that holds ids; with what to write instead.
+        BadIds: `ids` does not hold ids; the message says what to write instead.
         ConfigurationError: `id_column` is not text.
     """
 
@@ -75,7 +68,7 @@ class GivenIds:
         self._piped, self._kept = resource, None
 
     def read(self) -> IdList:
-        """The ids, read anew each time; those of an iterator, which gives them once, are kept.
+        """The ids, read again each time; those of an iterator, which can be read only once, are kept.
 
         Raises:
             BadIds: a value can't be an id, nothing was given, or an iterator failed when it was read before.
@@ -111,17 +104,14 @@ def _refuse_kind(ids: object, id_column: str | None) -> None:
 
 
 def _items(resource: DltResource) -> Iterator[Any]:
-    """What a resource yields; its state, such as that of an incremental, is kept with the source that reads it."""
-    if resource.source_name is None:
+    """The items of a resource; its state, such as that of an incremental, is kept with the source that reads it."""
+    source = current_source()
+    if resource.source_name is None and source is not None:
         # else dlt names the state after the pipeline in the first run and after its schema in the next
         resource = copy(resource)
-        with suppress(CurrentSourceNotAvailable):
-            resource.source_name = dlt.current.source().name
+        resource.source_name = source.name
     return iter(resource)
 
 
 def _reads_once(ids: object) -> bool:
-    """Whether a second reading would find nothing left."""
-    if isinstance(ids, DltResource):
-        return reads_once(ids)
-    return isinstance(ids, (Iterator, pa.RecordBatchReader))
+    return reads_once(ids) if isinstance(ids, DltResource) else isinstance(ids, (Iterator, pa.RecordBatchReader))

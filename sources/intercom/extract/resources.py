@@ -1,4 +1,4 @@
-"""The resources as dlt holds them: what is piped into `calls`, and why none of them needs dlt's threads."""
+"""The types of the resources: `calls` takes ids by `|`, and none of them needs dlt's threads."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from dlt.extract import DltResource
 
 
 class FetchedResource(DltResource):
-    """A resource whose rows are fetched in the background; `table` is which of the source's, whatever it is called."""
+    """A resource whose rows are fetched in the background; `table` says which of the source's tables it fills."""
 
     table: ClassVar[str]
 
     def parallelize(self) -> Self:
-        """Change nothing: the rows are fetched in the background as it is, beside all other resources.
+        """Change nothing: the rows are fetched in the background anyway.
 
-        In dlt's pool of threads a list of ids that is a dlt resource itself could not be read: it and the main thread
-        would take each other's place in dlt's contexts.
+        In dlt's thread pool, ids that are a dlt resource could not be read: dlt's contexts would be mixed up.
         """
         return self
 
@@ -29,10 +28,9 @@ class ErrorsResource(FetchedResource):
 
 
 def calls_type(take_ids: Callable[[DltResource], None]) -> type[FetchedResource]:
-    """The type of the resource `calls`: what is piped into it are its ids: `other | source.calls`.
+    """The type of the resource `calls`, whose ids may be piped in: `other | source.calls`.
 
-    It is no transformer, whose data dlt would hand over page by page: a list of ids is planned and fetched as a whole.
-    A type, since dlt clones a resource by it.
+    Not a transformer, which gets its data page by page: a list of ids is planned and fetched as a whole.
     """
 
     class CallsResource(FetchedResource):

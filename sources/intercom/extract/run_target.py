@@ -1,4 +1,4 @@
-"""Where a run of dlt is about to write: the tables of the source's resources, and what happens to the rows there."""
+"""The tables that a run of dlt is about to write, and what happens to the rows in them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import dlt
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
+from dlt.extract.exceptions import CurrentSourceNotAvailable
 from dlt.extract.source import DltSource
 
 from ..errors import ConfigurationError
@@ -18,12 +19,11 @@ from .resources import FetchedResource
 
 @dataclass(frozen=True)
 class Target:
-    """The tables that the resources of a source go to.
+    """The tables of a source's resources.
 
     Attributes:
-        calls, errors: the tables' names, as hints give them; None for one whose rows go before new ones are written,
-            or whose name depends on the row.
-        losses: what would lose rows that a run does not write again.
+        calls, errors: their names; None if the table is emptied before the load, or its name depends on the row.
+        losses: settings that would lose rows which a run does not write again.
     """
 
     calls: str | None
@@ -32,10 +32,10 @@ class Target:
 
     @classmethod
     def of(cls, source: DltSource | None, item_format: str) -> Target:
-        """The target of the extraction that is going on.
+        """The target of the current extraction.
 
         Raises:
-            ConfigurationError: both tables are one, or dlt can't write Arrow data in the way that hints ask for.
+            ConfigurationError: both tables are one, or dlt can't write Arrow data as the hints want it.
         """
         names: dict[str, str | None] = {"calls": "calls", "call_errors": "call_errors"}
         losses: list[str] = []
@@ -62,11 +62,7 @@ class Target:
         return cls(names["calls"], names["call_errors"], tuple(losses))
 
     def refuse_loss(self, refresh: Refresh) -> None:
-        """Refuse a run that writes only some of the calls into tables that lose the others.
-
-        Raises:
-            ConfigurationError: says what would be lost by which setting.
-        """
+        """Refuse a run that writes only some of the calls into tables that lose the others."""
         if refresh != "all" and self.losses:
             raise ConfigurationError(
                 f'{self.losses[0]}, and refresh = "{refresh}" writes only some of the calls again: rows would be lost; '
@@ -75,14 +71,22 @@ class Target:
 
 
 def may_be_empty(source: DltSource | None, table: str) -> bool:
-    """Whether dlt can load a table without rows: of jsonl it makes an empty file, which DuckDB can't read."""
+    """Whether dlt can load a table without rows: as jsonl it is an empty file, which DuckDB can't read."""
     resources = source.resources.values() if source else ()
     return not any(table_of(resource) == table and hint(resource, "file_format") == "jsonl" for resource in resources)
 
 
 def table_of(resource: DltResource) -> str | None:
-    """Which of the source's tables a resource is for, whatever it is called; None for a resource of others."""
+    """Which of the source's tables a resource is for, whatever its name; None for a resource of others."""
     return resource.table if isinstance(resource, FetchedResource) else None
+
+
+def current_source() -> DltSource | None:
+    """The source that dlt extracts; None outside an extraction."""
+    try:
+        return dlt.current.source()
+    except CurrentSourceNotAvailable:
+        return None
 
 
 def _loss(resource: DltResource) -> str | None:
@@ -95,7 +99,7 @@ def _loss(resource: DltResource) -> str | None:
 
 
 def _refuse_scd2_without_version(resource: DltResource) -> None:
-    """Dlt computes a row's version of dicts alone; with Arrow data it fails once everything has been requested."""
+    """Dlt computes a row's version only for dicts; with Arrow data it fails after everything has been requested."""
     disposition = _disposition(resource)
     if disposition.get("strategy") == "scd2" and not disposition.get("row_version_column_name"):
         raise ConfigurationError(
@@ -110,7 +114,7 @@ def _disposition(resource: DltResource) -> dict[str, Any]:
 
 
 def _emptied() -> set[str]:
-    """The tables that dlt drops or empties before this load package is loaded (`refresh=` of its `run`)."""
+    """The tables that dlt drops or empties before it loads this package (`refresh=` of its `run`)."""
     try:
         state: Any = dlt.current.load_package_state()["state"]
     except CurrentLoadPackageStateNotAvailable:

@@ -1,1 +1,4 @@
-"""Lists of call ids in every form, read and checked. Knows no API and no dlt."""
+"""Lists of call ids in every format, read and checked.
+
+Here belongs what turns a file, a URL, a query or an object into ids. No API, no dlt, no settings.
+"""

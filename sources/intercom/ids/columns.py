@@ -14,7 +14,7 @@ _LISTED_COLUMNS = 20
 def position(names: Sequence[str], wanted: str | None, origin: str, option: str = "--id-column") -> int:
     """The index of the column that holds the ids: `wanted`, else `call_id`, else `id`, else the only one.
 
-    Names are compared exactly, apart from the white space around them. `option` is what messages call the choice.
+    Names are compared exactly, without the white space around them. `option` names the choice in messages.
 
     Raises:
         BadIds: no such column, or more than one of that name.
@@ -27,10 +27,10 @@ def position(names: Sequence[str], wanted: str | None, origin: str, option: str 
             return tidy.index(candidate)
     if wanted is None and len(tidy) == 1:
         return 0
-    raise BadIds(f"{origin}: {_missing(tidy, wanted, option)}")
+    raise BadIds(f"{origin}: {_no_column(tidy, wanted, option)}")
 
 
-def _missing(names: Sequence[str], wanted: str | None, option: str) -> str:
+def _no_column(names: Sequence[str], wanted: str | None, option: str) -> str:
     listed = ", ".join(map(shown, names[:_LISTED_COLUMNS])) or "none"
     if len(names) > _LISTED_COLUMNS:
         listed += f" and {len(names) - _LISTED_COLUMNS} more"

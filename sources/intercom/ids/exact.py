@@ -1,4 +1,4 @@
-"""Typed values as the text of ids, refused where digits of an id can be lost."""
+"""Typed values as the text of ids; refused if an id may have lost digits."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MISSING_TYPES = ("NAType", "NaTType")
 
 
 def value_text(value: object) -> str | None:
-    """A value as the text of an id, None where it is missing (None, NaN, pandas' NA).
+    """A value as the text of an id, None if it is missing (None, NaN, pandas' NA).
 
     Raises:
-        ValueError: it is neither text nor a whole number that is exact; why.
+        ValueError: it is neither text nor an exact whole number.
     """
     if value is None or isinstance(value, str):
         return value
@@ -51,11 +51,7 @@ def _is_whole(value: float | Decimal) -> bool:
 
 
 def refuse_type(kind: pa.DataType, origin: str) -> None:
-    """Refuses a type whose values are no text of an id.
-
-    Raises:
-        BadIds: with the type and what to do.
-    """
+    """Refuse a type that can't hold ids."""
     if isinstance(kind, pa.DictionaryType):
         refuse_type(kind.value_type, origin)
     elif not (_is_text(kind) or _is_number(kind) or pa.types.is_null(kind)):
@@ -64,9 +60,9 @@ def refuse_type(kind: pa.DataType, origin: str) -> None:
 
 def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
-    texts = (types.is_string, types.is_large_string, types.is_string_view)
-    utf8_or_not = (types.is_binary, types.is_large_binary, types.is_binary_view)
-    return any(test(kind) for test in (*texts, *utf8_or_not))
+    strings = (types.is_string, types.is_large_string, types.is_string_view)
+    binaries = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(is_kind(kind) for is_kind in (*strings, *binaries))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -75,7 +71,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def array_text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.BinaryArray:
-    """The values as a string array, or as a binary one where they are bytes; NaN is null.
+    """The values as a string array, or as a binary one if they are bytes; NaN becomes null.
 
     Raises:
         BadIds: the type can't hold ids, or a number is not whole or not exact.
@@ -92,7 +88,7 @@ def array_text(values: pa.Array[Any], origin: str) -> pa.StringArray | pa.Binary
 
 
 def _whole(values: pa.Array[Any], origin: str) -> pa.Array[Any]:
-    """Numbers as integers, NaN as null: an empty cell makes floats of a column of integers."""
+    """Numbers as integers, NaN as null: an empty cell turns a column of integers into floats."""
     kind: Any = values.type
     if pa.types.is_integer(kind):
         return values

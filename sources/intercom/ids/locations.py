@@ -1,4 +1,4 @@
-"""Where a list is: a path, a URL or standard input; what its name says; a copy of it that can be read twice."""
+"""Where a list is: a path, a URL or standard input; its format by its name; a copy that can be read twice."""
 
 from __future__ import annotations
 
@@ -19,23 +19,20 @@ from .validate import printable, shown
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 STANDARD_INPUT = "-"
 
-_SUFFIXES = {f".{name}": name for name in FORMATS} | {
-    ".ndjson": "jsonl",
-    ".pq": "parquet",
-}
+_SUFFIXES = {f".{name}": name for name in FORMATS} | {".ndjson": "jsonl", ".pq": "parquet"}
 _COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 _COPY_BYTES = 1 << 20
 
 
 @contextmanager
 def opened(location: str, format_name: str | None, stdin: BinaryIO | None) -> Iterator[ListFile]:
-    """The list at a path, a URL or `-`, as a file of this machine for as long as the context lasts.
+    """The list at a path, a URL or `-`, as a local file while the context lasts.
 
-    `format_name` is the format of `-` and of names that don't tell (default txt).
+    `format_name` is the format of `-` and of names without a known suffix (default txt).
 
     Raises:
         BadIds: nothing can be read there.
-        ConfigurationError: the driver of such a URL is not installed.
+        ConfigurationError: the driver for the URL is not installed.
     """
     if format_name is not None and format_name not in FORMATS:
         raise ConfigurationError(
@@ -45,15 +42,15 @@ def opened(location: str, format_name: str | None, stdin: BinaryIO | None) -> It
     with tempfile.TemporaryDirectory(prefix="intercom-ids-") as folder:
         copy = Path(folder, "list")
         try:
-            path = _fetched(location, copy, name, stdin)
+            path = _local_path(location, copy, name, stdin)
             file = _identified(path, location, name, format_name or "txt")
         except OSError as error:
             raise BadIds(f"{name}: {error.strerror or error}; give a file that can be read") from error
         yield file
 
 
-def _fetched(location: str, copy: Path, name: str, stdin: BinaryIO | None) -> Path:
-    """The file itself, or a copy of what can be read only once."""
+def _local_path(location: str, copy: Path, name: str, stdin: BinaryIO | None) -> Path:
+    """The file itself, or a copy of a stream that can be read only once."""
     if location == STANDARD_INPUT:
         if stdin is None and sys.stdin is None:
             raise BadIds(f"{name}: closed; give the list by its path")
@@ -73,7 +70,7 @@ def _fetched(location: str, copy: Path, name: str, stdin: BinaryIO | None) -> Pa
 
 
 def _name(location: str) -> str:
-    """What messages call the list: no user, password or query of a URL, for those may be secrets."""
+    """The name of the list in messages: without user, password and query of a URL, which may be secrets."""
     if location == STANDARD_INPUT:
         return "standard input"
     if "://" not in location:
@@ -82,22 +79,18 @@ def _name(location: str) -> str:
     return printable(urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", "")))
 
 
-def _identified(path: Path, location: str, name: str, untold: str) -> ListFile:
-    told = urlsplit(location).path if "://" in location else location
-    suffixes = [suffix.lower() for suffix in PurePosixPath(told).suffixes]
+def _identified(path: Path, location: str, name: str, default_format: str) -> ListFile:
+    file_name = urlsplit(location).path if "://" in location else location
+    suffixes = [suffix.lower() for suffix in PurePosixPath(file_name).suffixes]
     compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if compression:
         suffixes.pop()
     format_name = _SUFFIXES.get(suffixes[-1]) if suffixes else None
     if format_name is None and compression is None:
-        compression = _compression_of(path)
-    return ListFile(path, name, format_name or untold, compression)
-
-
-def _compression_of(path: Path) -> Compression | None:
-    with path.open("rb") as file:
-        head = file.read(4)
-    return next((name for name in _COMPRESSIONS.values() if head.startswith(MAGIC[name])), None)
+        with path.open("rb") as file:
+            head = file.read(4)
+        compression = next((known for known in _COMPRESSIONS.values() if head.startswith(MAGIC[known])), None)
+    return ListFile(path, name, format_name or default_format, compression)
 
 
 def _spool(stream: BinaryIO, copy: Path, name: str) -> None:

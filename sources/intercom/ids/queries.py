@@ -1,4 +1,4 @@
-"""A query's first column, from DuckDB or from any database that SQLAlchemy has a driver for."""
+"""The first column of a query, from DuckDB or any database that SQLAlchemy has a driver for."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ def query_ids(url: str, query: str) -> Iterator[_Text]:
     """The first column of a query's rows as text, batch by batch.
 
     `url` is SQLAlchemy's (`postgresql://user:password@host/db`), or DuckDB's (`duckdb:///path`, options of DuckDB
-    after `?`), which needs no SQLAlchemy. The query can't change anything there where the database allows it to be
-    told so (DuckDB, PostgreSQL).
+    after `?`), which needs no SQLAlchemy. The connection is read-only in DuckDB, PostgreSQL and SQLite.
 
     Raises:
         BadIds: the query fails, or its first column is neither text nor whole numbers.
-        ConfigurationError: SQLAlchemy or the database's driver is not installed, or the URL is none.
+        ConfigurationError: SQLAlchemy or the database's driver is not installed, or the URL is invalid.
     """
     scheme, _, place = url.strip().partition("://")
     if scheme.split("+")[0].lower() == "duckdb":
@@ -47,7 +46,7 @@ def _of_duckdb(place: str, query: str) -> Iterator[_Text]:
     file = path.removeprefix("/") or ":memory:"
     name = f"--ids-sql on duckdb:///{file}"
     try:
-        # Read-only, or DuckDB would make an empty database of a mistyped path; one in memory can't be.
+        # Read-only, else DuckDB would create a database at a mistyped path; one in memory can't be read-only.
         with duckdb.connect(file, read_only=file != ":memory:", config=dict(parse_qsl(options))) as connection:
             connection.execute(query)
             columns = [column[0] for column in connection.description or []]
@@ -87,7 +86,7 @@ def _by_sqlalchemy(url: str, query: str) -> Iterator[_Text]:
 
 
 def _refuse_absent_file(database: str | None, name: str) -> None:
-    """SQLite would make an empty database of a mistyped path."""
+    """SQLite would create a database at a mistyped path."""
     database = database or ":memory:"
     uri = urlsplit(database) if database.startswith("file:") else None
     if uri is not None and (dict(parse_qsl(uri.query)).get("mode") == "memory" or uri.path in ("", ":memory:")):
@@ -101,11 +100,7 @@ def _refuse_absent_file(database: str | None, name: str) -> None:
 
 
 def _selected(connection: Connection, query: str, name: str) -> Iterator[_Text]:
-    options: dict[str, object] = {
-        "stream_results": True,
-        "no_parameters": True,
-        "max_row_buffer": _BATCH_ROWS,
-    }
+    options: dict[str, object] = {"stream_results": True, "no_parameters": True, "max_row_buffer": _BATCH_ROWS}
     if connection.dialect.name == "postgresql":
         options["postgresql_readonly"] = True
     elif connection.dialect.name == "sqlite":

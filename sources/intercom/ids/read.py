@@ -1,4 +1,4 @@
-"""Id lists: every way of naming calls, read, checked and united into one list of distinct ids."""
+"""Reads and checks ids from arguments, lists and queries, and unites them into one list of distinct ids."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class IdList:
         ids: distinct, in the order of their first appearance, never null.
         duplicates: repeats that were dropped.
         blank: lines without an id, empty and null cells.
-        skipped: lines that can't be an id (with `bad="skip"`).
+        skipped: values that can't be an id (with `bad="skip"`).
         passed_over: webhook notifications of other topics.
-        bad: the first few of the skipped, each with its place and why.
+        bad: the first few of the skipped, each with its place and reason.
     """
 
     ids: pa.StringArray
@@ -47,7 +47,7 @@ class IdList:
 
     @property
     def rounded(self) -> pa.StringArray:
-        """Ids such as `1.23457E+11`: all that a spreadsheet leaves of a long number in a column of numbers."""
+        """Ids such as `1.23457E+11`: a spreadsheet has rounded a long number."""
         return self.ids.filter(pc.match_substring_regex(self.ids, r"^\d(\.\d+)?E\+\d\d$"))
 
 
@@ -61,20 +61,20 @@ def read_ids(
     bad: Literal["refuse", "skip"] = "refuse",
     stdin: BinaryIO | None = None,
 ) -> IdList:
-    """Reads and unites ids given one by one and lists at paths, URLs or `-` (standard input), in that order.
+    """Read and unite ids given one by one and lists at paths, URLs or `-` (standard input), in that order.
 
     Args:
-        arguments: ids themselves, text or integers; None counts as blank.
-        locations: lists of any form; the name tells which, .gz and .zst included.
-        format: the format of `-` and of names that don't tell: txt (default), csv, tsv, json, jsonl, parquet.
+        arguments: ids, text or integers; None counts as blank.
+        locations: lists of any format; the name says which, .gz and .zst included.
+        format: the format of `-` and of names without a known suffix; txt by default.
         column: the column with the ids; by default `call_id`, else `id`, else the only one. Without a heading its
             number, from 1.
         header: whether csv and tsv begin with a heading.
         bad: whether a value that can't be an id refuses everything or is skipped and counted.
-        stdin: what `-` reads, by default the process's standard input.
+        stdin: replaces the standard input of the process.
 
     Raises:
-        BadIds: a list can't be read, or holds what can't be an id; one line with the places and the mend.
+        BadIds: a list can't be read, or holds what can't be an id; one line with the places and the fix.
         ConfigurationError: the driver for a URL is not installed, or the format is unknown.
     """
     union = _Union(IdList(pa.array([], pa.string())))
@@ -86,15 +86,10 @@ def read_ids(
 
 
 def read_given(given: object, column: str | None = None, bad: Literal["refuse", "skip"] = "refuse") -> IdList:
-    """Read ids that a program holds: values, rows, Arrow data, a column or frame of pandas, polars and the like.
-
-    Args:
-        given: what `intercom(ids=…)` takes, apart from dlt resources.
-        column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
-        bad: whether a value that can't be an id refuses everything or is skipped and counted.
+    """Read ids that a program holds: all that `intercom(ids=…)` takes, except dlt resources.
 
     Raises:
-        BadIds: it is nothing that holds ids, or holds what can't be an id.
+        BadIds: `given` does not hold ids, or a value can't be an id.
     """
     union = _Union(IdList(pa.array([], pa.string())), skip_by='bad_ids="skip"')
     union.add("", objects.cells(given, column))
@@ -108,10 +103,10 @@ def unite(
     *,
     bad: Literal["refuse", "skip"] = "refuse",
 ) -> IdList:
-    """Adds a query's column to a list, checked alike; `origin` is what messages call it (`--ids-sql`).
+    """Add a query's column to a list, with the same checks; `origin` is its name in messages (`--ids-sql`).
 
     Raises:
-        BadIds: the column's type loses digits of ids, or a value can't be an id.
+        BadIds: the column's type may have lost digits of ids, or a value can't be an id.
     """
     union = _Union(ids)
     union.add(origin, parquet.numbered(batches, origin))
@@ -119,9 +114,9 @@ def unite(
 
 
 def _file_cells(file: ListFile, column: str | None, header: bool) -> Iterator[Cells]:
-    """The cells of a list of any form; what the libraries that read it raise becomes `BadIds`."""
+    """The cells of a list of any format; exceptions of the libraries that read it become `BadIds`."""
     try:
-        file.refuse_disguise()
+        file.refuse_wrong_content()
         if file.format == "parquet":
             yield from parquet.cells(file, column=column)
         elif file.format in ("csv", "tsv"):
@@ -167,7 +162,7 @@ class _Union:
                 self._note(name, cells, ids, broken, bad)
 
     def result(self, bad: Literal["refuse", "skip"]) -> IdList:
-        """The list of it all; with `bad="refuse"` BadIds names the first few that can't be ids."""
+        """The united list; with `bad="refuse"` BadIds names the first few that can't be ids."""
         if bad == "refuse" and self._skipped:
             rest = self._skipped - len(self._bad)
             more = f"; and {rest} more like that" if rest else ""
@@ -190,7 +185,7 @@ class _Union:
         self._collected, self._collected_rows = [], 0
 
     def _note(self, name: str, cells: Cells, ids: pa.StringArray, broken: list[int], bad: pa.BooleanArray) -> None:
-        """Counts what can't be an id, and describes it while few are described."""
+        """Count what can't be an id, and describe the first few."""
         self._skipped += len(cells.faults) + len(broken) + bad.true_count
         few = _NAMED - len(self._bad)
         if few <= 0:

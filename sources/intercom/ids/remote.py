@@ -1,4 +1,4 @@
-"""Lists behind a URL, through fsspec: https://, s3://, gs://, az:// and what else it has drivers for."""
+"""Lists behind a URL, read through fsspec: https://, s3://, gs://, az:// and all else it has drivers for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import BadIds, ConfigurationError
 
 DOWNLOAD_BYTES = 2 << 30
 SILENCE_SECONDS = 30.0
-# As curl's --speed-limit and --speed-time: a list that trickles would hold a scheduled run for ever.
+# As curl's --speed-limit and --speed-time: a very slow download would block a scheduled run for ever.
 _SLOWEST_BYTES_PER_SECOND = 1024
 _SLOWEST_AFTER_SECONDS = 30.0
 _LONGEST_SECONDS = 900.0
@@ -20,25 +20,16 @@ _LONGEST_SECONDS = 900.0
 # The user and password, and the query, of any URL in a driver's message.
 _SECRETS = re.compile(r"(?<=//)[^/\s@]+@|\?\S+")
 
-_EXTRAS = {
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gs",
-    "gcs": "gs",
-    "az": "az",
-    "abfs": "az",
-    "abfss": "az",
-    "adl": "az",
-}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", **dict.fromkeys(("az", "abfs", "abfss", "adl"), "az")}
 
 
 def download(url: str, copy: Path, name: str) -> None:
-    """Copies what the URL names into the file `copy`.
+    """Download a URL into the file `copy`.
 
     Raises:
-        BadIds: it is not there, access is denied, it is too large, too slow or never ends. The message holds
-            `name` alone: a signed URL's query is a secret.
-        ConfigurationError: fsspec's driver for such URLs is not installed, or there is none.
+        BadIds: it is not there, access is denied, it is too large, too slow or never ends. The message holds only
+            `name`: the query of a signed URL is a secret.
+        ConfigurationError: fsspec has no driver for the URL, or it is not installed.
     """
     from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
@@ -65,11 +56,8 @@ def _options(scheme: str, url: str) -> dict[str, Any]:
     from aiohttp import ClientTimeout
 
     timeout = ClientTimeout(total=_LONGEST_SECONDS, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
-    # A signed URL holds only as it was signed, so what is encoded already stays as it is.
-    return {
-        "client_kwargs": {"timeout": timeout, "trust_env": True},
-        "encoded": "%" in url,
-    }
+    # A signed URL is valid only as it was signed, so do not encode it twice.
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}, "encoded": "%" in url}
 
 
 def _install(scheme: str, error: ImportError) -> str:

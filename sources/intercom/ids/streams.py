@@ -1,4 +1,4 @@
-"""A list's file as a stream of UTF-8 bytes: unpacked, decoded, bounded."""
+"""A list's file as a stream of UTF-8 bytes: unpacked, decoded, limited in size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from ..errors import BadIds
-from .signatures import MAGIC, UTF16_MARKS, disguise
+from .signatures import MAGIC, UTF16_MARKS, wrong_content
 
 Compression = Literal["gzip", "zstd"]
 
@@ -34,7 +34,7 @@ def _plain(text: bytes) -> bytes:
 
 
 class _Bounded(io.RawIOBase):
-    """What a packed file unpacks to, refused where it is far more than a list of ids can be."""
+    """The content of a packed file, refused if it is far larger than a list of ids can be."""
 
     def __init__(self, packed: ListFile, compression: Compression) -> None:
         self._stream = pa.input_stream(os.fspath(packed.path), compression=compression)
@@ -63,14 +63,7 @@ class _Bounded(io.RawIOBase):
 
 @dataclass(frozen=True)
 class ListFile:
-    """A list as a file of this machine.
-
-    Attributes:
-        path: where it is; can be read more than once.
-        name: what messages call it.
-        format: txt, csv, tsv, json, jsonl or parquet.
-        compression: "gzip", "zstd" or None.
-    """
+    """A list as a local file that can be read more than once; `name` is for messages."""
 
     path: Path
     name: str
@@ -83,21 +76,17 @@ class ListFile:
         with self._open_bytes() as stream:
             return bytes(stream.read(_HEAD_BYTES))
 
-    def refuse_disguise(self) -> None:
-        """Refuses a file that is not what its name says.
-
-        Raises:
-            BadIds: with what it looks like, and the mend.
-        """
+    def refuse_wrong_content(self) -> None:
+        """Refuse a file that is not what its name says."""
         if self.compression:
             with open(self.path, "rb") as packed:
                 if not packed.read(4).startswith(MAGIC[self.compression]):
                     raise BadIds(f"{self.name}: not {self.compression}, whatever its name says; name it by what it is")
             if self.format == "parquet":
                 raise BadIds(f"{self.name}: Parquet packs itself; unpack it and give the .parquet")
-        if found := disguise(self.head.removeprefix(_UTF8_MARK), self.format):
-            looks, mend = found
-            raise BadIds(f"{self.name}: read as {self.format}, but it looks like {looks}; {mend}")
+        if found := wrong_content(self.head.removeprefix(_UTF8_MARK), self.format):
+            looks, fix = found
+            raise BadIds(f"{self.name}: read as {self.format}, but it looks like {looks}; {fix}")
 
     def open_text(self) -> pa.NativeFile:
         """The text as UTF-8 without a byte order mark; whether it is valid UTF-8 is not checked."""
@@ -111,7 +100,7 @@ class ListFile:
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """Whole lines of the text, about 1 MiB of them at a time, each with the number of its first line.
 
-        Between the lines of a block is one LF, whatever the file's line ends are; after the last there is none.
+        Lines are separated by one LF, whatever the file's line ends are; there is none after the last.
 
         Raises:
             BadIds: a line is longer than 1 MiB.

@@ -1,4 +1,4 @@
-"""What can be a call id: text to the letter, apart from the white space around it."""
+"""What can be a call id: unchanged text, without the white space around it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import pyarrow.compute as pc
 
 MAX_CHARACTERS = 128
 
-# Python's str.isspace() and, because they stick to what is copied from web pages and spreadsheets, the byte
-# order mark and the other characters of no width.
+# Python's str.isspace(), and the characters of no width that come along when text is copied from web pages.
 _AROUND = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
     "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
 
-# RE2 patterns: an id that one of them is found in can't be one.
+# RE2 patterns: a text with a match can't be an id.
 _RULES = (
     (r"^\.{1,2}$", "a path of dots"),
     (r"[/?#%\\]", "it holds one of / ? # % \\"),
@@ -40,7 +39,7 @@ def trim(text: str) -> str:
 
 
 def unfit(values: pa.StringArray) -> pa.BooleanArray:
-    """True where a trimmed value can't be an id; empty and null ones are no ids, but not unfit."""
+    """True where a trimmed value can't be an id; empty and null ones count as blank, not as unfit."""
     too_long = pc.greater(pc.utf8_length(values), pa.scalar(MAX_CHARACTERS))
     found = pc.or_(too_long, pc.match_substring_regex(values, _ANY_RULE))
     return cast(pa.BooleanArray, found.fill_null(False))
@@ -87,5 +86,5 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """A name for a message: as it is, unless a character in it would disturb a terminal."""
+    """A name for a message: unchanged, unless a character in it would disturb a terminal."""
     return text if text.isprintable() else repr(text)

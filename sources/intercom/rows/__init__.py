@@ -1,1 +1,4 @@
-"""An answer in, a row out: the columns of a call and how each value is read. Knows no HTTP and no dlt."""
+"""Calls as rows: the columns of a table and how each value is read.
+
+Here belongs what a call of the API means, field by field. No HTTP, no dlt, nothing about other tables' loading.
+"""

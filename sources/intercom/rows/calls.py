@@ -1,8 +1,4 @@
-"""An answer of `GET /calls/{id}` in, a row of the table `calls` out.
-
-Knows the fields of a call (Intercom 2.14 to 2.16 and Preview) and the table's columns, neither HTTP nor dlt.
-The rules of a single value are in `values`.
-"""
+"""The fields of a call (Intercom 2.14 to 2.16 and Preview), the columns of `calls`, and an answer as a row."""
 
 from __future__ import annotations
 
@@ -12,14 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
-from .values import (
-    json_text,
-    microseconds_since_epoch,
-    parse_json,
-    read_seconds,
-    read_text,
-    read_timestamp,
-)
+from .values import json_text, microseconds_since_epoch, parse_json, read_seconds, read_text, read_timestamp
 
 __all__ = ["SCHEMA", "CallRow", "call_id", "normalise", "parse_json", "to_batch"]
 
@@ -53,7 +42,7 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
 }
 
 SCHEMA: Final = pa.schema([pa.field(name, kind, nullable=name != "id") for name, kind in _TYPES.items()])
-"""The columns of `calls` but dlt's own `_dlt_load_id`. Durations are in seconds, `extra` is JSON text."""
+"""The columns of `calls` without dlt's `_dlt_load_id`. Durations are in seconds, `extra` is JSON text."""
 
 _Reader: TypeAlias = Callable[[Any], tuple[str | int | None, bool]]
 _READERS: Final[Mapping[str, _Reader]] = {
@@ -72,7 +61,7 @@ class CallRow(NamedTuple):
 
     Attributes:
         values: in the order of `SCHEMA`; timestamps as microseconds since the epoch.
-        unreadable: how many fields held what their column can't; their values are in `extra`.
+        unreadable: fields whose value does not fit the column; the value is in `extra`.
     """
 
     values: tuple[str | int | None, ...]
@@ -80,7 +69,7 @@ class CallRow(NamedTuple):
 
     @property
     def call_id(self) -> str:
-        """The call's id."""
+        """The id of the call."""
         return str(self.values[_ID])
 
 
@@ -91,12 +80,7 @@ def call_id(call: Mapping[str, Any]) -> str | None:
 
 
 def normalise(call: Mapping[str, Any], fetched_at: datetime) -> CallRow:
-    """Turn a call, as `parse_json` gives it, into a row. Whatever its fields hold: no exception, and no loss.
-
-    Args:
-        call: the answer of `GET /calls/{id}`, or an item of `GET /calls`.
-        fetched_at: when the answer came, with its time zone.
-    """
+    """Turn a call, as `parse_json` gives it, into a row. Whatever its fields hold: no exception, and no loss."""
     values: list[str | int | None] = [None] * len(SCHEMA)
     extra: dict[str, Any] = {}
     unreadable = 0
@@ -108,7 +92,7 @@ def normalise(call: Mapping[str, Any], fetched_at: datetime) -> CallRow:
             extra[field] = value
             continue
         position, read = column
-        # Nearly every text, without the cost of a function. NUL and surrogates are not printable.
+        # A shortcut that fits most text, since a function call costs time. NUL and surrogates are not printable.
         if read is read_text and type(value) is str and value and value.isprintable():
             values[position] = value
             continue
@@ -124,6 +108,11 @@ def normalise(call: Mapping[str, Any], fetched_at: datetime) -> CallRow:
 
 def to_batch(rows: Sequence[CallRow]) -> pa.RecordBatch:
     """Rows as one Arrow batch of `SCHEMA`."""
-    columns = zip(*(row.values for row in rows), strict=True) if rows else [()] * len(SCHEMA)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+    return batch_of(SCHEMA, [row.values for row in rows])
+
+
+def batch_of(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
+    """Rows of plain values as one Arrow batch."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

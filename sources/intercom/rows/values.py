@@ -1,6 +1,6 @@
-"""The rules of a single value: out of the API's JSON, into a column, or back into JSON for `extra`.
+"""The rules for a single value: from the API's JSON into a column, or back into JSON for `extra`.
 
-Numbers stay what the API wrote, digit by digit; nothing here goes through a float.
+Numbers keep every digit that the API wrote: nothing here goes through a float.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import MAX_PREC, Context, Decimal
 from typing import Any, Final, TypeAlias
 
-# A call nests two levels. The bound keeps every recursion over a parsed value within Python's own limit.
+# A call nests two levels. The limit keeps every recursion over a parsed value within Python's own limit.
 MAX_DEPTH: Final = 200
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FIRST_MICROSECOND: Final = -62_135_596_800_000_000  # 0001-01-01T00:00:00Z
 _LAST_MICROSECOND: Final = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
@@ -26,24 +26,24 @@ _NUMERIC_DIGITS_BEFORE_POINT: Final = 131_072
 _NUMERIC_DIGITS_AFTER_POINT: Final = 16_383
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?", re.ASCII)
-# Narrower than `fromisoformat`, which accepts more in newer Pythons (24:00, say): one answer on all of them.
+# Narrower than `fromisoformat`, which accepts more in newer Pythons (such as 24:00): the same result in all of them.
 _ISO_8601: Final = re.compile(
     r"\d{4}-\d\d-\d\d"
     r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,](\d+))?)?"
     r"(?:Z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?)?",
     re.ASCII,
 )
-# PostgreSQL holds no NUL, UTF-8 no surrogate. JSON's surrogate pairs come decoded: any left is a lone one.
+# PostgreSQL can't store NUL, UTF-8 no surrogate. JSON's surrogate pairs are decoded before: any left is a lone one.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[][{}]', re.DOTALL)
 
 # Decimal rounds to 28 digits unless told otherwise.
 _EXACT: Final = Context(prec=MAX_PREC)
-# A number with a larger exponent fits no column; near Decimal's own limits its arithmetic overflows.
+# A number whose exponent has more digits fits no column, and may overflow Decimal's arithmetic.
 _LONGEST_EXPONENT: Final = 4
 
-# A reading is the column's value and whether it is the whole of what the API said: what is not belongs into
-# `extra` as well. (None, False) is a value that the column can't hold at all.
+# A reading is the column's value, and whether it holds all of the API's value: if not, that goes to `extra` as well.
+# (None, False) is a value that the column can't hold at all.
 TextReading: TypeAlias = tuple[str | None, bool]
 IntegerReading: TypeAlias = tuple[int | None, bool]
 _NULL: Final = (None, True)
@@ -67,8 +67,8 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 def parse_json(body: bytes) -> Any:
     """Read a JSON text in UTF-8 (a BOM is allowed) without losing a digit.
 
-    Returns dict, list, str, `Number`, bool or None. Of a key that is there twice the last value holds. A lone
-    surrogate's escape becomes a lone surrogate in the str.
+    Returns dict, list, str, `Number`, bool or None. The last value of a repeated key counts. The escape of a lone
+    surrogate becomes a lone surrogate in the str.
 
     Raises:
         ValueError: not UTF-8, not JSON (which has no NaN or Infinity), or nested deeper than `MAX_DEPTH`.
@@ -93,9 +93,8 @@ def _refuse_depth(text: str) -> None:
 def json_text(value: Any) -> str:
     r"""Write a value of `parse_json` as compact JSON that DuckDB's JSON and PostgreSQL's jsonb both accept.
 
-    NUL and lone surrogates are spelled out as the six characters of their escape (`\u0000`); a key that this
-    would make another's twin gets underscores behind. A number beyond PostgreSQL's `numeric` is a string
-    of its digits.
+    NUL and lone surrogates are spelled out as the six characters of their escape (`\u0000`); if this makes two keys
+    equal, one gets underscores at its end. A number beyond PostgreSQL's `numeric` is a string of its digits.
     """
     if isinstance(value, Number):
         return value if _fits_numeric(value) else f'"{value}"'
@@ -130,7 +129,7 @@ def _fits_numeric(literal: str) -> bool:
 
 
 def read_text(value: Any) -> TextReading:
-    """Text to the letter, a number as its digits, empty as NULL, U+FFFD for each NUL and lone surrogate."""
+    """Text unchanged, a number as its digits, empty as NULL, U+FFFD for each NUL and lone surrogate."""
     if not isinstance(value, str):
         return _UNREADABLE
     storable = _UNSTORABLE.sub("\ufffd", str(value))
@@ -138,10 +137,9 @@ def read_text(value: Any) -> TextReading:
 
 
 def read_timestamp(value: Any) -> IntegerReading:
-    """Microseconds since the epoch, of unix seconds (or milliseconds) or ISO-8601; empty and zero as NULL.
+    """Microseconds since the epoch, from unix seconds (or milliseconds) or ISO-8601; empty and zero as NULL.
 
-    Digits beyond the microsecond are cut off, and the reading is then not whole. Times outside the years 1 to
-    9999 (UTC) are unreadable.
+    Digits beyond the microsecond are cut off and kept in `extra`. Years outside 1 to 9999 (UTC) are unreadable.
     """
     if type(value) is Number and len(value) == 10 and value.isdigit():  # 2001 to 2286, without Decimal's cost
         return int(value) * 1_000_000, True
@@ -154,7 +152,7 @@ def read_timestamp(value: Any) -> IntegerReading:
 
 
 def read_seconds(value: Any) -> IntegerReading:
-    """Seconds in 64 bits, of a number or numeric string of whole value (`12.0`, `"1e3"`); empty as NULL."""
+    """Seconds in 64 bits, from a number or numeric string of whole value (`12.0`, `"1e3"`); empty as NULL."""
     if not isinstance(value, str):
         return _UNREADABLE
     if not value:
@@ -197,9 +195,7 @@ def _read_iso_8601(match: re.Match[str]) -> IntegerReading:
         moment = datetime.fromisoformat(match[0])
     except ValueError:  # a day that no calendar has
         return _UNREADABLE
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    microseconds = microseconds_since_epoch(moment)
+    microseconds = microseconds_since_epoch(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     if not _FIRST_MICROSECOND <= microseconds <= _LAST_MICROSECOND:  # its offset leads out of the calendar
         return _UNREADABLE
     return microseconds, match[1] is None or not match[1][6:].strip("0")
@@ -207,4 +203,4 @@ def _read_iso_8601(match: re.Match[str]) -> IntegerReading:
 
 def microseconds_since_epoch(moment: datetime) -> int:
     """An aware datetime as the integer that a timestamp column is made of."""
-    return (moment - EPOCH) // _MICROSECOND
+    return (moment - _EPOCH) // _MICROSECOND

@@ -1,6 +1,6 @@
 """json and jsonl: bare ids, objects with the column, and Intercom's webhook notifications.
 
-By the standard library's decoder, because it keeps every digit of an integer and tells `1` from `1.0`.
+Read by the standard library's decoder: it keeps every digit of an integer and distinguishes `1` from `1.0`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ...errors import BadIds
 from ..cells import BATCH_ROWS, BadCell, Batch, Cells
@@ -100,12 +100,12 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     """The ids of a jsonl, batch by batch: one string, integer, object or notification a line.
 
     Raises:
-        BadIds: the first object has not the column.
+        BadIds: the first object lacks the column.
     """
     picker = _Picker(file.name, "line {}".format, column)
     for first, block in file.blocks():
         batch = Batch()
-        # A byte that is not UTF-8 becomes a lone surrogate, which is refused where it is in an id.
+        # A byte that is not UTF-8 becomes a lone surrogate, which is refused in an id.
         for row, line in enumerate(block.decode("utf-8", "surrogateescape").split("\n"), first):
             if not line or line.isspace():
                 batch.blank += 1
@@ -126,14 +126,14 @@ def _value(line: str) -> Any:
             return value
     except json.JSONDecodeError:
         pass
-    return _DECODER.decode(line)  # slower: it allows white space around, and tells what is wrong
+    return _DECODER.decode(line)  # slower: it allows white space around the value, and says what is wrong
 
 
 def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
-    """The ids of a json, batch by batch: an array, or values one after another; rows are places in the text.
+    """The ids of a json, batch by batch: an array, or values one after another; rows are positions in the text.
 
     Raises:
-        BadIds: it is not JSON, larger than 512 MiB, or its first object has not the column.
+        BadIds: it is not JSON, larger than 512 MiB, or its first object lacks the column.
     """
     with file.open_text() as stream:
         content = stream.read(JSON_BYTES + 1)
@@ -158,7 +158,7 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """The values of a document, each with where it begins and ends; those of an array one by one."""
+    """The values of a document or of its arrays, each with its start and end."""
     at = _next(text, 0)
     while at < len(text):
         if text[at] == "[":
@@ -186,9 +186,8 @@ def _items(text: str, at: int) -> Generator[tuple[int, int, Any], None, int]:
 
 
 def _next(text: str, at: int) -> int:
-    """Where the white space that may begin at `at` ends."""
-    space = _WHITE_SPACE.match(text, at)
-    return space.end() if space else at
+    """The position after the white space at `at`."""
+    return cast("re.Match[str]", _WHITE_SPACE.match(text, at)).end()
 
 
 def _place(text: str, position: int) -> str:

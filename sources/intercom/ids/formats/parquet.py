@@ -1,4 +1,4 @@
-"""Columns that have types of their own: Parquet's, and a query's Arrow batches."""
+"""Columns with types: Parquet, and Arrow data of queries and programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cells(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     """The id column of a Parquet file, batch by batch.
 
     Raises:
-        BadIds: the column can't be told, or its type is one that ids lose digits in.
+        BadIds: the column is unknown, or its type may have lost digits of ids.
     """
     with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as content:
         names = content.schema_arrow.names
@@ -36,11 +36,7 @@ def cells(file: ListFile, *, column: str | None) -> Iterator[Cells]:
 
 
 def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str, first: int = 1) -> Iterator[Cells]:
-    """The values of a column as text, its rows counted from `first`.
-
-    Raises:
-        BadIds: the column's type is one that ids lose digits in.
-    """
+    """The values of a column as text, its rows counted from `first`."""
     for batch in batches:
         for chunk in batch.chunks if isinstance(batch, pa.ChunkedArray) else [batch]:
             yield Cells(array_text(chunk, origin), range(first, first + len(chunk)), row_places)
@@ -48,7 +44,7 @@ def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: st
 
 
 def _refuse_bomb(content: pq.ParquetFile, list_name: str) -> None:
-    """Run-length encoding can hold any number of rows in a few bytes."""
+    """A few bytes with run-length encoding can hold any number of rows."""
     rows = content.metadata.num_rows
     if rows > MAX_ROWS:
         raise BadIds(f"{list_name}: {rows} rows, more than {MAX_ROWS}; split it")

@@ -21,7 +21,7 @@ def cells(file: ListFile) -> Iterator[Cells]:
     """The lines of the list without their comments, batch by batch.
 
     Raises:
-        BadIds: its first line is the heading of a csv or tsv.
+        BadIds: the first line is the heading of a csv or tsv.
     """
     begun = False
     for first, block in file.blocks():
@@ -36,13 +36,13 @@ def cells(file: ListFile) -> Iterator[Cells]:
 
 
 def _uncommented(line: bytes) -> bytes | None:
-    """The line without its comment; None where it is nothing but one."""
+    """The line without its comment; None if it is only a comment."""
     value = _COMMENT.sub(b"", line)
     return None if value != line and not value.strip() else value
 
 
 def _refuse_heading(name: str, rows: Sequence[int], lines: Sequence[bytes]) -> bool:
-    """Refuses a list whose first filled line is a heading; True once that line was there."""
+    """Refuse a list whose first filled line is a heading; True if that line was there."""
     row, line = next(((row, line) for row, line in zip(rows, lines, strict=True) if line.strip()), (0, b""))
     fields = [trim(field.decode("utf-8", "replace")).strip('"') for field in _SEPARATORS.split(line)]
     if heading := next((field for field in fields if field in USUAL_NAMES), None):
