@@ -23,10 +23,10 @@ FOLDER = Path(__file__).resolve().parent / "results"
 @click.command(context_settings={"show_default": True})
 @click.option("--only", metavar="PART,…", help=f"Of {', '.join(PARTS)}.  [default: all; the first four when quick]")
 @click.option("--size", type=click.Choice(list(BY_NAME)), default="full", help="How much is loaded, and how often.")
-@click.option("--scale", type=float, default=1.0, help="Factor for the parts of a million ids and rows.")
-@click.option("--rounds", type=click.IntRange(1), help="Of each part that alternates, instead of the size's own.")
-@click.option("--resume", is_flag=True, help="Leave out the parts that are complete in the folder.")
-@click.option("--report-only", is_flag=True, help="Measure nothing; make table and chart anew.")
+@click.option("--scale", type=float, default=1.0, help="Factor for the parts with a million ids and rows.")
+@click.option("--rounds", type=click.IntRange(1), help="Rounds of each part in which loaders take turns.")
+@click.option("--resume", is_flag=True, help="Skip the parts that are complete in the folder.")
+@click.option("--report-only", is_flag=True, help="Measure nothing; only write table and chart.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: benchmarks/results]")
 def main(
     only: str | None, size: str, scale: float, rounds: int | None, resume: bool, report_only: bool, out: Path | None

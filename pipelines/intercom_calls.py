@@ -43,7 +43,7 @@ _PROJECT_HELP = "the folder with .dlt/, the default database and the working fil
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="intercom-calls")
 def main() -> None:
-    """Load Intercom phone calls into DuckDB, PostgreSQL or any dlt destination."""
+    """Load Intercom phone calls into DuckDB, PostgreSQL or another dlt destination."""
     fill_closed_descriptors()
     report_ends_of_threads()
 
@@ -138,9 +138,10 @@ _project = option("Where", "--project", metavar="DIR", help=_PROJECT_HELP)
 @_dataset
 @_project
 def check(destination: str, dataset: str, project: str | None) -> None:
-    """Check token, region, API version and destination: one line for each, with the fix if one is wrong.
+    """Check the settings and the destination.
 
-    It makes two requests and writes nothing.
+    Prints one line each for token, region, API version and destination, with the fix if one is wrong. Makes two
+    requests and writes nothing.
     """
     set_up(0)
     with _one_line_errors():
@@ -159,7 +160,10 @@ def check(destination: str, dataset: str, project: str | None) -> None:
         help="such as 26h or 2d: exit with 3 if the last complete run is older, or there is none")  # fmt: skip
 @option("Output", "--json", "as_json", is_flag=True, help="print one JSON object on stdout")
 def status(destination: str, dataset: str, project: str | None, max_age: timedelta | None, as_json: bool) -> None:
-    """Show what is loaded: calls, how fresh they are, failures and how to fix them, the last runs."""
+    """Show what is loaded and what failed.
+
+    Prints the number of calls, how fresh they are, failures and how to fix them, and the last runs.
+    """
     set_up(0)
     with _one_line_errors():
         with _imports():
@@ -175,9 +179,9 @@ def status(destination: str, dataset: str, project: str | None, max_age: timedel
 @option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
         help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
 def demo(**options: Any) -> None:
-    """Load calls from a bundled local stand-in for the Calls API and answer four questions from them.
+    """Load sample calls; no token is needed.
 
-    It needs no token and reads no real data.
+    Loads them from a bundled local stand-in for the Calls API and answers four questions from them. Reads no real data.
     """
     set_up(0)
     with _one_line_errors():

@@ -19,10 +19,10 @@ from .settings import Settings
 
 
 @click.group(invoke_without_command=True, context_settings={"show_default": True})
-@click.option("--port", default=0, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--port", default=0, help="Port on 127.0.0.1; 0 chooses a free one.")
 @click.option("--calls", type=int, help="Calls in the workspace.  [default: 10000]")
-@click.option("--seed", type=int, help="Of everything left to chance.  [default: 1]")
-@click.option("--until", help="ISO time, or 'now': the calls are of the year before.  [default: fixed]")
+@click.option("--seed", type=int, help="Seed of all randomness.  [default: 1]")
+@click.option("--until", help="ISO time, or 'now': the calls are from the year before it.  [default: fixed]")
 @click.option("--token", help="The access token it accepts.  [default: demo-token]")
 @click.option("--limit", type=int, help="Requests allowed in a window.  [default: 1666]")
 @click.option("--no-limit", is_flag=True, help="No rate limit.")
@@ -51,8 +51,8 @@ def main(context: click.Context, /, port: int, config: str | None, no_limit: boo
 
 @main.command()
 @click.option("--calls", type=int, help="Calls in the workspace.  [default: 10000]")
-@click.option("--seed", type=int, help="Of everything left to chance.  [default: 1]")
-@click.option("--count", type=int, help="So many of them, by chance over the year.  [default: all]")
+@click.option("--seed", type=int, help="Seed of all randomness.  [default: 1]")
+@click.option("--count", type=int, help="How many ids, at random over the year.  [default: all]")
 @click.pass_obj
 def ids(settings: Settings, calls: int | None, seed: int | None, count: int | None) -> None:
     """Write call ids, oldest first, one a line; a few of them are missing in the workspace."""

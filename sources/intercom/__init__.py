@@ -46,22 +46,22 @@ def intercom(
         ids: call ids: an iterable of text and integers, an Arrow array or column, a column of pandas or polars, rows
             or a frame with `id_column`, a dlt resource; or leave it out and pipe one in: `other | source.calls`. Read,
             checked and united when dlt extracts, before anything is requested.
-        refresh: `all` asks for every id, `new` for those without a row in `calls`, `open` for those that may
-            still change; what is loaded already is asked of the running pipeline's destination.
-        strategy: `by-id`; `sweep`: pages of calls first, and by id what they lack; `auto`: as is cheaper.
-        workers: the most requests in flight; None lets the measured latency decide.
-        share: how much of each of the API's rate windows to use, 0 < share <= 1.
+        refresh: `all` requests every id, `new` those without a row in `calls`, `open` new ids, failed ids and calls
+            that may still change. What is loaded is read from the running pipeline's destination.
+        strategy: `by-id`; `sweep`: pages of calls first, the rest by id; `auto`: the cheaper one.
+        workers: maximum number of requests in flight; None adapts to the measured latency.
+        share: share of the API's rate limit to use, 0 < share <= 1.
         id_column: of rows and frames, the column with the ids; by default `call_id`, else `id`, else the only one.
-        bad_ids: `refuse`: an id that can't be one ends the run before any request; `skip`: it is left out.
-        item_format: `arrow`: tables of about a thousand rows; `object`: dicts, at a multiple of the CPU and memory.
+        bad_ids: `refuse`: a value that can't be an id ends the run before any request; `skip`: it is left out.
+        item_format: `arrow`: tables of about a thousand rows; `object`: dicts, with several times the CPU and memory.
         access_token: by default `access_token` of the source's section, else INTERCOM_ACCESS_TOKEN.
         region: `us`, `eu` or `au`; by default the section's, else `us`.
         base_url: overrides the region; by default the section's.
         api_version: sent as `Intercom-Version`; by default the section's, else 2.14.
 
     Yields:
-        `calls`, one row a call, and `call_errors`, one row an id that could not be loaded (missing ones too). A call
-        that changes while pages are read may come twice; merged, its newest version counts.
+        `calls`, one row per call, and `call_errors`, one row per id that could not be loaded (missing ones too). A call
+        that changes while pages are read may be yielded twice; merging keeps its newest version.
 
     Raises:
         BadIds, ConfigurationError: before anything is requested.

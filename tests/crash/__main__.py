@@ -124,10 +124,10 @@ class Harness:
 @click.command(context_settings={"show_default": True})
 @click.option("--duckdb", default=0, help="Kills of loads into DuckDB.")
 @click.option("--postgres", default=0, help="Kills of loads into PostgreSQL.")
-@click.option("--pairs", default=0, help="Two loads at once: so many times in every pairing.")
-@click.option("--nights", default=0, help="Loads of a schedule, into each of both.")
-@click.option("--seed", default=1, help="Of everything left to chance but the machine's own.")
-@click.option("--jobs", default=2, help="How much runs side by side.")
+@click.option("--pairs", default=0, help="How often two loads at once run in every combination.")
+@click.option("--nights", default=0, help="Loads of a schedule, into each database.")
+@click.option("--seed", default=1, help="Seed of all randomness except the machine's own.")
+@click.option("--jobs", default=2, help="How many projects run in parallel.")
 def main(duckdb: int, postgres: int, pairs: int, nights: int, seed: int, jobs: int) -> None:
     """Kill, double and repeat real loads, and compare the tables with what they must hold.
 
