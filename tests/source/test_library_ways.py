@@ -339,6 +339,35 @@ print(json.dumps(found))
     assert found == {**tables, "Ctrl-C": [True, False], "close": False, "forgotten": False}
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="collects in steps and has no such setting")
+def test_full_garbage_collections_are_rarer_until_the_last_fetch_has_ended(own: Project) -> None:
+    found = run(
+        own,
+        """
+def begun():
+    rows = iter(intercom(ids=IDS[:2100], strategy="by-id").calls)  # more than two items, so that it waits for the next
+    next(rows)
+    return rows
+
+found = []
+def look():
+    found.append(gc.get_threshold()[2])
+
+look()
+one = begun()
+look()
+other = begun()
+look()
+list(one)
+look()
+list(other)
+look()
+print(json.dumps(found))
+""",
+    )
+    assert found == [10, 110, 210, 110, 10]
+
+
 def test_no_run_warns_of_what_is_declared_and_every_table_and_column_is_described(own: Project) -> None:
     found = run(
         own,

@@ -73,7 +73,6 @@ class Extraction:
         self._item_format = item_format
         drop_expected()
         self._run: _Run | None = None
-        self._starting = threading.Lock()
 
     def of(self, table: str) -> Callable[[], Iterator[Rows]]:
         """The generator function of one table's resource."""
@@ -91,11 +90,10 @@ class Extraction:
     def _join(self, table: str) -> _Run:
         """The current extraction, if `table` has not joined it yet; else a new one."""
         source, load_id = current_source(), current_load_id()
-        with self._starting:
-            run = self._run
-            if run is None or run.source is not source or run.load_id != load_id or table in run.joined:
-                run = self._run = _Run(self, source, load_id)
-            run.joined.add(table)
+        run = self._run
+        if run is None or run.source is not source or run.load_id != load_id or table in run.joined:
+            run = self._run = _Run(self, source, load_id)
+        run.joined.add(table)
         return run
 
     def plan(self, source: DltSource | None) -> Plan:
@@ -137,7 +135,10 @@ class Extraction:
 
 
 class _Run:
-    """One extraction: whichever table dlt reads first takes the next chunk for both, perhaps in separate threads."""
+    """One extraction: whichever table dlt reads first takes the next chunk for both.
+
+    dlt reads both in one thread; the garbage collector may close forgotten rows in any other.
+    """
 
     def __init__(self, extraction: Extraction, source: DltSource | None, load_id: str | None) -> None:
         self.source = source
