@@ -18,6 +18,7 @@ from sources.intercom.errors import ApiUnreachable, ConfigurationError, TokenRef
 from sources.intercom.settings import Settings, resolve_settings
 
 from ..destinations.dataset import Dataset
+from ..destinations.location import Location
 from ..destinations.rights import require_usable
 from ..errors import ExitCode, RunStopped, printable
 from ..run.workspace import read_workspace as read_dataset_workspace
@@ -130,27 +131,27 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> tu
     workspace = None
     try:
         there = Dataset(destination, dataset, settings.lock_wait_seconds, to_write=True)
-        if there.is_new:
-            return _ok("destination", f"{there.location} (made by the first load)"), None
-        tried = there.ask(lambda client: _try_writing(client, there), read_only=False)
+        if there.location.is_new:
+            return _ok("destination", f"{there.location.shown} (made by the first load)"), None
+        tried = there.ask(lambda client: _try_writing(client, there.location), read_only=False)
         workspace = there.ask(read_dataset_workspace)
     except RunStopped as error:
         return Finding("destination", error.exit_code, str(error)), workspace
     can = "can be written" if tried else "reachable"
-    return _ok("destination", f"{there.location}, dataset {dataset}: {can}"), workspace
+    return _ok("destination", f"{there.location.shown}, dataset {dataset}: {can}"), workspace
 
 
 class _Enough(Exception):
     """Rolls the trial back."""
 
 
-def _try_writing(client: SqlClientBase[Any], there: Dataset) -> bool:
+def _try_writing(client: SqlClientBase[Any], there: Location) -> bool:
     """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back.
 
     PostgreSQL is asked for the rights instead: with all tables there, a load needs no right to make one.
     """
     if there.is_postgres or there.file is not None:
-        require_usable(client, there.location, is_postgres=there.is_postgres)
+        require_usable(client, there)
     if there.is_postgres:
         return True
     if not client.capabilities.supports_ddl_transactions:

@@ -33,7 +33,7 @@ def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, 
     """
     plan = Plan(ids.ids, request.refresh, settings.settle_hours)
     dataset = Dataset(request.destination, request.dataset, settings.lock_wait_seconds)
-    if not dataset.is_new:
+    if not dataset.location.is_new:
         dataset.ask(plan.ask_client)
     plan.close()
     to_fetch = plan.to_fetch if request.limit is None else min(plan.to_fetch, request.limit)

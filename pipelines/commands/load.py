@@ -18,8 +18,7 @@ from sources.intercom.settings import resolve_settings
 from ..cli import project
 from ..cli.logs import end_fields
 from ..cli.progress import watcher
-from ..destinations.dataset import Dataset, first_column_of_new
-from ..destinations.preflight import require_dataset_name
+from ..destinations.dataset import Dataset, first_column_of_new, require_dataset_name
 from ..destinations.target import Target
 from ..errors import ExitCode, UsageError
 from ..run.interruption import Interruption, Stopped
@@ -97,9 +96,9 @@ def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable
     assert request.ids_sql is not None
     if request.ids_db is not None:
         return query_ids(request.ids_db, request.ids_sql)
-    if target.is_new:
-        assert target.file is not None
-        return first_column_of_new(target.file, request.dataset, request.ids_sql)
+    if target.location.is_new:
+        assert target.location.file is not None
+        return first_column_of_new(target.location.file, request.dataset, request.ids_sql)
     return Dataset(request.destination, request.dataset, lock_wait).first_column(request.ids_sql)
 
 
@@ -133,7 +132,7 @@ def _report_end(summary: Summary, target: Target) -> None:
         logging.INFO if summary.exit_code == ExitCode.DONE else logging.WARNING,
         "loaded %s into %s, dataset %s, in %.1f s%s%s",
         counted(summary.loaded, "call"),
-        target.location,
+        target.location.shown,
         target.dataset,
         summary.seconds,
         f" ({', '.join(parts)})" if parts else "",

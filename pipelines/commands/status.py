@@ -171,8 +171,8 @@ def read_status(destination: str, dataset: str) -> Status:
         ConfigurationError, UsageError, DestinationFailed
     """
     there = Dataset(destination, dataset, resolve_settings().lock_wait_seconds)
-    empty = Status(destination, dataset, there.location)
-    return empty if there.is_new else there.ask(lambda client: _read(client, empty))
+    empty = Status(destination, dataset, there.location.shown)
+    return empty if there.location.is_new else there.ask(lambda client: _read(client, empty))
 
 
 def _read(client: SqlClientBase[Any], empty: Status) -> Status:

@@ -1,4 +1,4 @@
-"""A dataset looked at from outside: no pipeline, no working folder, nothing is made by looking."""
+"""A destination and dataset by name: what can't be loaded into is refused; reading makes no pipeline and no folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import duckdb
 import pyarrow as pa
 import sqlglot
 from dlt.common.destination import Destination
-from dlt.destinations.exceptions import DatabaseException, DatabaseUndefinedRelation
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.normalizers.naming.snake_case import NamingConvention
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.impl.duckdb.configuration import DuckDbBaseCredentials
+from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 
@@ -20,11 +24,12 @@ from sources.intercom.errors import BadIds
 from sources.intercom.rows.calls import SCHEMA as CALLS
 from sources.intercom.tables import CALL_ERRORS, LOAD_ID
 
+from ..errors import UsageError
 from ..load_runs import LOAD_RUNS
-from .faults import explained, is_locked_file, persevere
-from .location import location_of
+from .duckdb_file import require_file
+from .faults import is_locked_file, readable_errors, retry_while
+from .location import Location, location_of
 from .postgres import limit_waits
-from .preflight import require_dataset_name, require_file, require_loadable, require_sql
 
 Rows = list[tuple[Any, ...]]
 T = TypeVar("T")
@@ -32,40 +37,78 @@ T = TypeVar("T")
 _BATCH_ROWS = 100_000
 
 
-class Dataset:
-    """A destination and dataset, asked by SQL.
-
-    Attributes:
-        file: the DuckDB file, where that is the destination.
-        location: where the data is, to be shown; holds no password.
-        is_postgres: whether it is PostgreSQL.
+def require_dataset_name(dataset: str) -> None:
+    """Refuse what dlt would write otherwise: into another dataset, beside a load that holds the lock of that one.
 
     Raises:
-        UsageError: no such destination, its driver or configuration is missing, it is not asked by SQL, or `load` would
-            refuse it by its name.
+        UsageError
+    """
+    name = NamingConvention().normalize_path(dataset) if dataset.strip() else ""
+    if not name or name != dataset:
+        fix = f"write it as {name}" if name else "give it a name (an empty one may come from an unset variable)"
+        raise UsageError(f"--dataset {dataset!r} can't be a dataset's name; {fix}")
+
+
+def resolve(
+    destination: str, dataset: str, *, to_write: bool
+) -> tuple[Destination[Any, Any], SqlJobClientBase, Location]:
+    """Find a destination by its name; `load`, `check`, `status` and a dry run refuse the same ones.
+
+    Raises:
+        UsageError: no such destination, its driver or configuration is missing, or it can't be loaded into.
+    """
+    require_dataset_name(dataset)
+    with readable_errors(destination):
+        factory = Destination.from_reference(destination)
+        assert factory is not None
+        _require_database(destination, factory)
+        if factory.destination_type == "dlt.destinations.postgres":
+            limit_waits(factory)
+        # dlt says here what is missing, driver or configuration
+        client = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls")).destination_client
+        if not isinstance(client, SqlJobClientBase):
+            raise UsageError(f"--destination {destination} can't be asked by SQL; name a database")
+        location = location_of(client.config, factory.destination_name)
+    require_file(location, dataset, to_write=to_write)
+    return factory, client, location
+
+
+def _require_database(destination: str, factory: Destination[Any, Any]) -> None:
+    """Refuse files and databases in memory, before their configuration is complete."""
+    if factory.destination_type == "dlt.destinations.filesystem":
+        raise UsageError(
+            f"--destination {destination}: this command can't load into files yet; name a database, such as duckdb or "
+            "postgres, or load into files with the source in a pipeline of your own"
+        )
+    if factory.destination_type != "dlt.destinations.duckdb":
+        return
+    try:
+        credentials = factory.configuration(factory.spec(), accept_partial=True).credentials
+        database = str(getattr(credentials, "database", None) or "")
+    except InvalidInMemoryDuckdbCredentials:
+        database = ":memory:"
+    if database.startswith(":"):
+        lost = "is a database in memory, gone when the command ends" if database == ":memory:" else "is no file"
+        raise UsageError(
+            f"--destination {destination}: {database} {lost}; name a file in "
+            f"DESTINATION__{destination.upper()}__CREDENTIALS, such as intercom_calls.duckdb"
+        )
+
+
+class Dataset:
+    """A destination and dataset, read by SQL.
+
+    Attributes:
+        location: where the data is.
+
+    Raises:
+        UsageError: see `resolve`.
     """
 
     def __init__(self, destination: str, dataset: str, lock_wait_seconds: float, *, to_write: bool = False) -> None:
-        require_dataset_name(dataset)
         self.destination = destination
         self._lock_wait_seconds = lock_wait_seconds
-        with explained(destination):
-            factory = Destination.from_reference(destination)
-            assert factory is not None
-            require_loadable(destination, factory)
-            if factory.destination_type == "dlt.destinations.postgres":
-                limit_waits(factory)
-            named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
-            self._client = require_sql(destination, named.destination_client)
-            location = location_of(self._client.config, factory.destination_name)
-        require_file(location, dataset, to_write=to_write)
-        self.file, self.location = location.file, location.shown
-        self.is_postgres = self._client.config.destination_type == "postgres"
-
-    @property
-    def is_new(self) -> bool:
-        """Whether there is no database yet, so that asking it would only make an empty one."""
-        return self.file is not None and not self.file.exists()
+        _, self._client, self.location = resolve(destination, dataset, to_write=to_write)
 
     def ask(self, action: Callable[[SqlClientBase[Any]], T], *, read_only: bool = True) -> T:
         """Do `action` with an open connection; a DuckDB file that another program holds is waited for.
@@ -79,12 +122,12 @@ class Dataset:
 
         def connected() -> T:
             with self._client.sql_client as client:
-                if read_only and self.is_postgres:
+                if read_only and self.location.is_postgres:
                     client.native_connection.set_session(readonly=True)
                 return action(client)
 
-        with explained(self.destination, before_load=True):
-            return persevere(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
+        with readable_errors(self.destination, before_load=True):
+            return retry_while(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
 
     def first_column(self, query: str) -> list[pa.ChunkedArray[Any]]:
         """The first column of `query`, in the destination's own SQL; DuckDB and PostgreSQL let it change nothing.
@@ -133,28 +176,27 @@ def first_column_of_new(file: Path, dataset: str, query: str) -> list[pa.Chunked
 
 
 def select(client: SqlClientBase[Any], table: str, query: str) -> Rows | None:
-    """Ask `query`, a SELECT without FROM in DuckDB's dialect, of `table`; None where there is no such table."""
-    dialect = client.capabilities.sqlglot_dialect
-    select = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
-    select = select.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect))
+    """Run `query`, a SELECT without FROM in DuckDB's dialect, on `table`; None if there is no such table."""
     try:
-        with client.execute_query(select.sql(dialect)) as cursor:
+        with client.execute_query(_query(client, table, query)) as cursor:
             return cursor.fetchall()
-    except DatabaseUndefinedRelation:
+    except DestinationUndefinedEntity:
         return None
 
 
 def column_names(client: SqlClientBase[Any], table: str) -> frozenset[str]:
-    """The columns that a table has, in lower case; none where there is no such table.
+    """The columns of a table, in lower case; none if there is no such table.
 
     A table that an earlier version of this project made lacks the newer ones.
     """
-    dialect = client.capabilities.sqlglot_dialect
-    select = exp.select("*").from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect)).limit(1)
     try:
-        with client.execute_query(select.sql(dialect)) as cursor:
-            description = cursor.native_cursor.description
-            cursor.fetchall()
-    except DatabaseUndefinedRelation:
+        with client.execute_query(_query(client, table, "SELECT * LIMIT 1")) as cursor:
+            return frozenset(name.lower() for name in cursor.columns_schema)
+    except DestinationUndefinedEntity:
         return frozenset()
-    return frozenset(str(column[0]).lower() for column in description)
+
+
+def _query(client: SqlClientBase[Any], table: str, query: str) -> str:
+    dialect = client.capabilities.sqlglot_dialect
+    parsed = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
+    return parsed.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect)).sql(dialect)

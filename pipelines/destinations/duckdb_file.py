@@ -1,23 +1,31 @@
-"""A DuckDB file that has grown far beyond what it holds is written anew.
-
-DuckDB uses free blocks again but gives back to the disk only those at the end of the file:
-https://duckdb.org/docs/stable/operations_manual/footprint_of_duckdb/reclaiming_space
-"""
+"""The DuckDB file: whether it can be used, and a smaller copy in its place when most of it is free."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import stat
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
+from ..errors import UsageError
+from .location import Location
+
 logger = logging.getLogger("intercom_calls")
 
-# Below this a file is not worth looking into.
+# DuckDB's format begins with a checksum of 8 bytes, then this: https://duckdb.org/docs/stable/internals/storage
+_DUCKDB_MAGIC = (8, b"DUCK")
+_SQLITE_MAGIC = b"SQLite format 3\0"
+# A first load that is at work may have made the file and not yet written its header.
+_HEADER_ATTEMPTS = 5
+# Smaller files are left as they are.
 _LARGE_BYTES = 16_000_000
-# How many free blocks for each used one are too many.
+# More free blocks than this for each used block are too many.
 _FREE_BLOCKS = 3
 
 _CONTENTS = (
@@ -28,6 +36,82 @@ _CONTENTS = (
     "SELECT schema_name, function_name, macro_definition FROM duckdb_functions() {} AND NOT internal ORDER BY ALL",
     "SELECT schema_name, type_name FROM duckdb_types() {} AND NOT internal ORDER BY ALL",
 )
+
+
+def require_file(location: Location, dataset: str, *, to_write: bool) -> None:
+    """Refuse a DuckDB file that is none, or that can't be used; nothing is made or opened by DuckDB.
+
+    DuckDB itself would download an extension for a file of SQLite's.
+
+    Args:
+        location: where the data goes; nothing is asked where that is no DuckDB file.
+        dataset: must differ from the file's name.
+        to_write: whether the file is to be written.
+
+    Raises:
+        UsageError
+    """
+    file = location.file
+    if file is None:
+        return
+    if file.stem.lower() == dataset.lower():
+        raise UsageError(
+            f"dataset {dataset} is also the name of {file}, and DuckDB can't tell the two apart; rename one of them"
+        )
+    another = f"name another file in DESTINATION__{location.destination.upper()}__CREDENTIALS"
+    try:
+        if to_write:  # DuckDB's log is made beside it
+            with tempfile.TemporaryFile(dir=file.parent):
+                pass
+        mode = file.stat().st_mode
+    except FileNotFoundError as error:
+        if file.parent.is_dir():
+            return  # the first load makes it
+        raise UsageError(f"{file.parent} can't be written: {error.strerror}; make that folder, or {another}") from None
+    except OSError as error:
+        raise UsageError(
+            f"{file.parent} can't be written: {error.strerror}; whoever runs this needs the right to read and write "
+            f"there, or {another}"
+        ) from None
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{file} is a folder, not a DuckDB file; {another}, such as {file / 'intercom_calls.duckdb'}")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{file} is no regular file, so no DuckDB database; {another}")
+    right, word = (os.R_OK | os.W_OK, "read and write") if to_write else (os.R_OK, "read")
+    if not os.access(file, right, effective_ids=os.access in os.supports_effective_ids):
+        raise UsageError(f"{file}: Permission denied; whoever runs this needs the right to {word} it, or {another}")
+    _require_duckdb(file, another)
+
+
+def _require_duckdb(file: Path, another: str) -> None:
+    if _is_open_here(file):
+        return  # DuckDB has it, and closing it here would end DuckDB's lock on it
+    offset, magic = _DUCKDB_MAGIC
+    head = b""
+    for _ in range(_HEADER_ATTEMPTS):
+        with file.open("rb") as opened:
+            head = opened.read(offset + len(_SQLITE_MAGIC))
+        if head[offset : offset + len(magic)] == magic:
+            return
+        if head:
+            break
+        time.sleep(0.1)
+    if not head:
+        raise UsageError(f"{file} is empty (0 bytes), so it is no DuckDB database; remove it, or {another}")
+    if head.startswith(_SQLITE_MAGIC):
+        raise UsageError(f"{file} is a SQLite database, not DuckDB's; {another}")
+    raise UsageError(f"{file} is not a valid DuckDB database file; {another}")
+
+
+def _is_open_here(file: Path) -> bool:
+    """Whether this process has the file open: whoever closes it, all locks of the process on it end (fcntl(2))."""
+    there = file.stat()
+    descriptors = os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ()
+    for descriptor in descriptors:
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(int(descriptor)), there):
+                return True
+    return False
 
 
 def compact(file: Path) -> None:

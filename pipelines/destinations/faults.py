@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -31,9 +33,8 @@ from ..errors import (
     root_cause,
     root_cause_text,
 )
-from .completed_loads import Overtaken
-from .locks import Taken
-from .outage import Outage
+
+logger = logging.getLogger("intercom_calls")
 
 # Another program's lock on a DuckDB file, in DuckDB's words.
 _FILE_IS_LOCKED = "Could not set lock on file"
@@ -66,10 +67,34 @@ _UNUSABLE = (
 T = TypeVar("T")
 
 
-def persevere(
+class Overtaken(Exception):
+    """Another load has written into the dataset since this run read it; nothing was written."""
+
+
+class Outage:
+    """A time in which the destination can't be used: logged once when it begins and once when it is over."""
+
+    def __init__(self) -> None:
+        self._began_at: float | None = None
+
+    def begin(self, message: str) -> None:
+        """Log the message, unless the outage has begun already."""
+        if self._began_at is None:
+            self._began_at = time.monotonic()
+            logger.warning("%s", message, extra={"fields": {"event": "wait", "for": "destination"}})
+
+    def end(self) -> None:
+        """Log that the destination can be used again, if an outage had begun."""
+        if self._began_at is not None:
+            seconds, self._began_at = time.monotonic() - self._began_at, None
+            fields = {"event": "back", "for": "destination", "seconds": round(seconds, 1)}
+            logger.warning("the destination can be used again, after %.0f s", seconds, extra={"fields": fields})
+
+
+def retry_while(
     action: Callable[[], T], *, seconds: float, when: Callable[[BaseException], bool], outage: Outage | None = None
 ) -> T:
-    """Do `action`, again and again while it fails in a way that may pass, for at most `seconds`."""
+    """Run `action`; retry it while it fails with an error for which `when` is true, for at most `seconds`."""
     outage = outage or Outage()
 
     def begin(state: RetryCallState) -> None:
@@ -121,7 +146,7 @@ def is_lasting(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
+def readable_errors(destination: str, *, before_load: bool = False) -> Iterator[None]:
     """Turn dlt's exceptions into one line each: what is wrong, where, the fix.
 
     Args:
@@ -152,7 +177,7 @@ def explained(destination: str, *, before_load: bool = False) -> Iterator[None]:
         raise UsageError(misplaced(error)) from None
     except ConfigurationException as error:
         raise UsageError(f"--destination {destination} is not configured right: {one_line(error)}") from None
-    except (RunStopped, Taken, Overtaken, IntercomError):
+    except (RunStopped, Overtaken, IntercomError):
         raise
     except Exception as error:
         cause = root_cause(error)

@@ -31,13 +31,20 @@ class Location:
         destination: the destination's name.
         place: what no other place of that destination has; holds no password.
         file: the DuckDB file, where that is the destination.
-        shown: the location for people to read.
+        shown: the location for people to read; holds no password.
+        is_postgres: whether it is a PostgreSQL database.
     """
 
     destination: str
     place: str
     file: Path | None
     shown: str
+    is_postgres: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the DuckDB file does not exist yet; connecting to it would make an empty one."""
+        return self.file is not None and not self.file.exists()
 
 
 def location_of(config: DestinationClientConfiguration, destination: str) -> Location:
@@ -55,7 +62,7 @@ def location_of(config: DestinationClientConfiguration, destination: str) -> Loc
     shown = place if file else f"{destination} at {place}"
     if _is_misread(config.credentials):
         shown = f"{destination} (its URL is misread and not shown: percent-encode the password)"
-    return Location(destination, place, file, shown)
+    return Location(destination, place, file, shown, kind == "postgres")
 
 
 def pipeline_name(location: Location, dataset: str) -> str:

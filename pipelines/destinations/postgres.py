@@ -15,7 +15,7 @@ from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination import Destination
 
 from ..errors import DestinationFailed, UsageError
-from .outage import Outage
+from .faults import Outage
 
 # libpq's own parameters, which a pooler does not see: https://www.postgresql.org/docs/current/libpq-connect.html
 _LIMITS = {
@@ -30,8 +30,8 @@ SILENT_SECONDS = 60.0
 _PROBE_EVERY_SECONDS = 30.0
 _PROBE_SECONDS = 10
 # After a signal nobody waits as long.
-_HURRIED_PROBE_SECONDS = 3
-_HURRIED_PROBES = 2
+_STOPPING_PROBE_SECONDS = 3
+_STOPPING_PROBES = 2
 
 
 def limit_waits(factory: Destination[Any, Any]) -> None:
@@ -81,7 +81,7 @@ class SilenceWatch:
 
     Args:
         credentials: of the server and database.
-        hurried: whether a signal has come.
+        is_stopping: whether a signal has come.
         give_up: called where a signal has come and the server is silent; may end the process.
         outage: is said to begin and to be over.
     """
@@ -89,14 +89,14 @@ class SilenceWatch:
     def __init__(
         self,
         credentials: ConnectionStringCredentials,
-        hurried: Callable[[], bool],
+        is_stopping: Callable[[], bool],
         give_up: Callable[[DestinationFailed], None],
         outage: Outage,
     ) -> None:
         self._outage = outage
         self._dsn = credentials.to_native_representation()
         self._location = f"{credentials.host}:{credentials.port}/{credentials.database}"
-        self._hurried = hurried
+        self._is_stopping = is_stopping
         self._give_up = give_up
         self._ended = threading.Event()
 
@@ -113,10 +113,10 @@ class SilenceWatch:
         answered_at = time.monotonic()
         missed = 0
         while not self._ended.wait(0.5):
-            hurried, silent_seconds = self._hurried(), time.monotonic() - answered_at
-            if not (hurried or silent_seconds >= _PROBE_EVERY_SECONDS):
+            is_stopping, silent_seconds = self._is_stopping(), time.monotonic() - answered_at
+            if not (is_stopping or silent_seconds >= _PROBE_EVERY_SECONDS):
                 continue
-            if self._answers(_HURRIED_PROBE_SECONDS if hurried else _PROBE_SECONDS):
+            if self._answers(_STOPPING_PROBE_SECONDS if is_stopping else _PROBE_SECONDS):
                 if missed:
                     self._outage.end()
                 answered_at, missed = time.monotonic(), 0
@@ -125,10 +125,10 @@ class SilenceWatch:
             missed += 1
             if self._ended.is_set():
                 return
-            if self._hurried() and missed >= _HURRIED_PROBES:
+            if self._is_stopping() and missed >= _STOPPING_PROBES:
                 self._give_up(DestinationFailed(f"postgres: {self._location} does not answer"))
                 self._end_waiting()
-            if hurried:
+            if is_stopping:
                 continue
             silent_seconds = time.monotonic() - answered_at
             self._outage.begin(f"{self._location} has not answered for {silent_seconds:.0f} s")

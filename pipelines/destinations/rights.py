@@ -1,4 +1,4 @@
-"""Whether the tables of a dataset can be loaded into: whose they are, and what the user of PostgreSQL may do with them.
+"""Whether a dataset can be loaded into: its tables are ours, and the user of PostgreSQL has the rights.
 
 PostgreSQL's rights are read from its catalog: `information_schema` shows only what the user may see.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dlt
-from dlt.common.schema.utils import normalize_table_identifiers
 from dlt.destinations.sql_client import SqlClientBase
 
 from sources.intercom.tables import call_errors_resource, calls_resource
@@ -17,7 +16,9 @@ from sources.intercom.tables import call_errors_resource, calls_resource
 from ..errors import UsageError
 from ..load_runs import load_runs_resource
 from ..summary import Summary
+from .location import Location
 from .postgres import require_utf8
+from .tables import add_tables, require_own
 
 _SERVER = """
 SELECT quote_ident(current_user), quote_ident(current_database()), pg_is_in_recovery(),
@@ -25,14 +26,13 @@ SELECT quote_ident(current_user), quote_ident(current_database()), pg_is_in_reco
     (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only'),
     has_database_privilege(current_database(), 'CREATE')
 """
-_RIGHTS = ("SELECT", "INSERT", "DELETE", "TRUNCATE")
 _TABLES = """
 SELECT s.nspname, quote_ident(s.nspname), has_schema_privilege(s.oid, 'USAGE'), has_schema_privilege(s.oid, 'CREATE'),
     c.relname, quote_ident(c.relname), c.relkind IN ('r', 'p'), pg_has_role(c.relowner, 'USAGE'),
     ARRAY(SELECT ARRAY[attname::text, format_type(atttypid, NULL)] FROM pg_attribute
         WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
-    has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
-    has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE')
+    ARRAY(SELECT name FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE', 'TRUNCATE']) AS rights(name)
+        WHERE has_table_privilege(c.oid, name))
 FROM pg_namespace s
 LEFT JOIN pg_class c ON c.relnamespace = s.oid AND c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 WHERE s.nspname = ANY(%s)
@@ -45,12 +45,11 @@ FROM duckdb_columns() c LEFT JOIN duckdb_views() v
 WHERE c.database_name = current_database() AND c.schema_name = ?
 GROUP BY ALL
 """
-# What dlt does with its own tables, with tables of data, and with their staging, which it empties and fills.
+# What dlt needs for its own tables, for tables of data, and for their staging tables, which it empties and fills.
 _NEEDED_OF_DLT = ("SELECT", "INSERT")
 _NEEDED = ("SELECT", "INSERT", "DELETE")
 _NEEDED_OF_STAGING = ("SELECT", "INSERT", "TRUNCATE")
-# A table of ours has one of these columns, and of those that it shares with us each has a type that begins so.
-_MARKS = {"_dlt_load_id", "_fetched_at", "_resolved", "run_id"}
+# How the database's name of a type begins, by dlt's.
 _TYPES = {
     "text": ("varchar", "character varying", "text"),
     "timestamp": ("timestamp",),
@@ -80,26 +79,29 @@ class _Schema(NamedTuple):
     tables: dict[str, _Table]
 
 
-def require_usable(client: SqlClientBase[Any], location: str, *, is_postgres: bool) -> None:
-    """Refuse a DuckDB file or PostgreSQL database whose tables can't be loaded into.
+def require_usable(client: SqlClientBase[Any], location: Location) -> None:
+    """Refuse a DuckDB file or PostgreSQL database whose tables can't be loaded into; missing tables are no obstacle.
 
-    It takes one question to DuckDB, two to PostgreSQL. What is missing there is made by the load.
+    It takes one query on DuckDB, two on PostgreSQL.
 
     Args:
         client: connected to it.
-        location: where that is, for the message.
-        is_postgres: which of the two it is.
+        location: which of the two it is.
 
     Raises:
-        UsageError: PostgreSQL is not UTF-8, it is read-only, or the user lacks a right, with the statements that would
-            give it; a table is another's.
+        UsageError: a table is not ours; PostgreSQL is not UTF-8, is read-only, or the user lacks a right, with the
+            statements that would give it.
     """
     needed = _needed_tables()
-    if not is_postgres:
+    if not location.is_postgres:
         for name, is_table, columns in client.execute_sql(_DUCKDB_TABLES, client.dataset_name) or ():
             if name in needed:
                 _require_own(client.dataset_name, name, is_table, columns, needed[name])
         return
+    _require_rights(client, location.shown, needed)
+
+
+def _require_rights(client: SqlClientBase[Any], location: str, needed: Tables) -> None:
     require_utf8(client.native_connection, location)
     [server] = client.execute_sql(_SERVER) or [()]
     user, database, is_standby, is_read_only, source, may_create = server
@@ -132,8 +134,7 @@ def require_usable(client: SqlClientBase[Any], location: str, *, is_postgres: bo
 def _needed_tables() -> Tables:
     schema = dlt.Schema("intercom_calls")
     runs = load_runs_resource(Summary(destination="", dataset=""), None)
-    for resource in (calls_resource([]), call_errors_resource([]), runs):
-        schema.update_table(normalize_table_identifiers(resource.compute_table_schema(), schema.naming))
+    add_tables(schema, (calls_resource([]), call_errors_resource([]), runs))
     return {
         name: {column: str(hints.get("data_type")) for column, hints in schema.get_table_columns(name).items()}
         for name in schema.data_table_names()
@@ -143,19 +144,12 @@ def _needed_tables() -> Tables:
 def _require_own(
     dataset: str, name: str, is_table: bool, columns: Iterable[Sequence[str]], expected: Mapping[str, str]
 ) -> None:
-    there = {column.lower(): kind for column, kind in columns}
-    unlike = [
-        f"column {column} is {kind.lower()}"
-        for column, kind in there.items()
-        if column in expected and not kind.lower().startswith(_TYPES.get(expected[column], ("",)))
-    ]
-    if not is_table:
-        unlike = ["it is no table, but a view or the like"]
-    if unlike or not _MARKS & there.keys():
-        raise UsageError(
-            f"the table {name} in {dataset} was not made by this command{f' ({unlike[0]})' if unlike else ''}, and is "
-            "left as it is; name another dataset with --dataset"
-        )
+    there = {column.lower(): kind.lower() for column, kind in columns}
+    unlike = None if is_table else "it is no table, but a view or the like"
+    for column, kind in there.items():
+        if column in expected and not kind.startswith(_TYPES.get(expected[column], ("",))):
+            unlike = unlike or f"column {column} is {kind}"
+    require_own(dataset, name, there, unlike)
 
 
 def _schemas(client: SqlClientBase[Any], needed: Mapping[str, Tables]) -> dict[str, _Schema]:
@@ -164,13 +158,12 @@ def _schemas(client: SqlClientBase[Any], needed: Mapping[str, Tables]) -> dict[s
     for row in client.execute_sql(_TABLES, names, [*needed]) or ():
         schema = there.setdefault(row[0], _Schema(row[1], row[2], row[3], {}))
         if row[4] in needed[row[0]]:
-            rights = [right for right, has in zip(_RIGHTS, row[9:], strict=True) if has]
-            schema.tables[row[4]] = _Table(row[4], row[5], row[6], row[7], row[8], rights)
+            schema.tables[row[4]] = _Table(*row[4:])
     return there
 
 
 def _grants(schema: _Schema, needed: Tables, user: str, *, is_staging: bool) -> list[str]:
-    """The statements that give what lacks in a schema."""
+    """The statements that give the rights that lack in a schema."""
     lacking = [] if schema.may_use else ["USAGE"]
     if not schema.may_create and needed.keys() - schema.tables.keys():
         lacking.append("CREATE")

@@ -1,4 +1,4 @@
-"""Where the rows go: a dlt pipeline for each destination and dataset, one load at a time."""
+"""Where rows go: a dlt pipeline for a destination and dataset, one load at a time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from typing import Any, Self
 
 import dlt
 from dlt.common.configuration.specs import ConnectionStringCredentials
-from dlt.common.destination import Destination
-from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.extract import DltResource
 
-from ..errors import AnotherLoad, DestinationFailed, UsageError
-from .completed_loads import Overtaken, completed_loads
-from .duckdb_file import compact
-from .faults import explained
+from ..errors import DestinationFailed, UsageError
+from .dataset import resolve
+from .duckdb_file import compact, require_file
+from .faults import Outage, Overtaken, readable_errors
 from .location import Location, location_of, pipeline_name
-from .locks import PostgresLock, Taken, file_lock
-from .missing_tables import restore_tables
-from .outage import Outage
-from .postgres import SilenceWatch, limit_waits
-from .preflight import require_dataset_name, require_file, require_loadable, require_sql
+from .locks import PostgresLock, file_lock
+from .postgres import SilenceWatch
 from .rights import require_usable
-from .working_folder import WaitingPackages
+from .tables import restore_tables
+from .working_folder import WaitingPackages, completed_loads
 
 # The schema of the source, and so of every load into a caller's own pipeline.
 SCHEMA = "intercom"
@@ -38,64 +35,56 @@ class Target:
     Attributes:
         destination: the destination's name, for messages.
         dataset: its dataset, as it is called there.
-        file: the DuckDB file, where that is the destination.
-        location: where the data goes, to be shown; holds no password.
-        outage: whether it can't be used for a while, as far as that was said.
-
-    Raises:
-        UsageError: the DuckDB file is none, can't be written, or DuckDB could not tell the dataset from it.
+        location: where the data goes.
+        outage: whether the destination can't be used at the moment.
     """
 
     def __init__(
         self,
         destination: str,
-        factory: Destination[Any, Any],
-        location: Location,
         dataset: str,
-        pipeline: dlt.Pipeline | None = None,
+        location: Location,
+        config: DestinationClientConfiguration,
+        make_pipeline: Callable[[], dlt.Pipeline],
+        callers: dlt.Pipeline | None = None,
     ) -> None:
         self.destination = destination
         self.dataset = dataset
-        self.file = location.file
-        self.location = location.shown
+        self.location = location
         self.outage = Outage()
-        self._factory = factory
-        self._name = pipeline_name(location, dataset)
-        self._callers = pipeline
+        self._config = config
+        self._make_pipeline = make_pipeline
+        self._callers = callers
         self._database_lock: PostgresLock | None = None
         self._completed: int | None = 0
-        self._is_postgres = factory.destination_type == "dlt.destinations.postgres"
-        require_file(location, dataset, to_write=True)
 
     @classmethod
     def named(cls, destination: str, dataset: str) -> Self:
         """A destination by its name, with a pipeline of our own.
 
-        The pipeline's name, and with it the working folder, is made from where the data goes: a package that a killed
-        load left behind can't be finished into another database.
+        The location is part of the pipeline's name, and so of its working folder: a package that a killed load left
+        behind can't go into another database.
 
         Raises:
-            UsageError: no such destination, its driver is missing, or its configuration is; it can't be loaded into.
+            UsageError: see `resolve`.
         """
-        require_dataset_name(dataset)
-        with explained(destination):
-            factory = Destination.from_reference(destination)
-            assert factory is not None
-            require_loadable(destination, factory)
-            location = location_of(factory.configuration(factory.spec(), accept_partial=True), factory.destination_name)
-            if factory.destination_type == "dlt.destinations.postgres":
-                limit_waits(factory)
-            # says what is missing, driver or configuration
-            named = dlt.dataset(factory, dataset, schema=dlt.Schema("intercom_calls"))
-            require_sql(destination, named.destination_client)
-        return cls(destination, factory, location, dataset)
+        factory, client, location = resolve(destination, dataset, to_write=True)
+
+        def make_pipeline() -> dlt.Pipeline:
+            name = pipeline_name(location, dataset)
+            pipeline: dlt.Pipeline = dlt.pipeline(name, destination=factory, dataset_name=dataset)
+            Path(pipeline.working_dir).chmod(0o700)  # what waits there to be loaded are people's calls
+            return pipeline
+
+        return cls(destination, dataset, location, client.config, make_pipeline)
 
     @classmethod
     def of_pipeline(cls, pipeline: dlt.Pipeline) -> Self:
         """Where the caller's own pipeline loads to, with that pipeline.
 
         Raises:
-            UsageError: it can't be loaded into by chunks; its destination's driver or configuration is missing.
+            UsageError: it can't be loaded into by chunks; its destination's driver or configuration is missing; its
+                DuckDB file can't be used.
         """
         factory = pipeline.destination
         if factory is None:
@@ -111,64 +100,59 @@ class Target:
                 "load needs all tables in one dataset"
             )
         name = factory.destination_name
-        with explained(name):
+        with readable_errors(name):
             config = pipeline.destination_client().config
             dataset = pipeline.dataset_name or ""
             if isinstance(config, DestinationClientDwhConfiguration):
                 dataset = config.normalize_dataset_name(dlt.Schema(SCHEMA)) or ""
-        return cls(name, factory, location_of(config, name), dataset, pipeline)
+            location = location_of(config, name)
+        require_file(location, dataset, to_write=True)
+        return cls(name, dataset, location, config, lambda: pipeline, callers=pipeline)
 
     @cached_property
     def pipeline(self) -> dlt.Pipeline:
-        """Ours is made when first used, under the lock: dlt empties a working folder that it finds half made."""
-        if self._callers is not None:
-            return self._callers
-        with explained(self.destination):
-            pipeline = dlt.pipeline(self._name, destination=self._factory, dataset_name=self.dataset)
-            # what waits there to be loaded are people's calls
-            Path(pipeline.working_dir).chmod(0o700)
-        return pipeline
-
-    @property
-    def is_new(self) -> bool:
-        """Whether there is no database yet, so that asking it would only make an empty one."""
-        return self.file is not None and not self.file.exists()
+        """Ours is made on first use, under the lock: dlt empties a working folder that another load is making."""
+        with readable_errors(self.destination):
+            return self._make_pipeline()
 
     @contextmanager
-    def watched(self, hurried: Callable[[], bool], give_up: Callable[[DestinationFailed], None]) -> Iterator[None]:
-        """End the waiting for a PostgreSQL server that has gone silent; see `SilenceWatch`."""
-        if not self._is_postgres:
+    def watched(self, is_stopping: Callable[[], bool], give_up: Callable[[DestinationFailed], None]) -> Iterator[None]:
+        """End the waits for a PostgreSQL server that has stopped answering; see `SilenceWatch`."""
+        if not self.location.is_postgres:
             yield
             return
-        with explained(self.destination):
-            factory = self._factory
-            client = self._callers.destination_client() if self._callers else None
-            config = client.config if client else factory.configuration(factory.spec(), accept_partial=True)
-        assert isinstance(config.credentials, ConnectionStringCredentials)
-        with SilenceWatch(config.credentials, hurried, give_up, self.outage).watching():
+        assert isinstance(self._config.credentials, ConnectionStringCredentials)
+        with SilenceWatch(self._config.credentials, is_stopping, give_up, self.outage).watching():
             yield
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the only load into this destination and dataset; the lock ends with its holder, however that dies.
+        """Be the only load into this destination and dataset.
 
         Raises:
-            AnotherLoad: somebody holds it.
-            DestinationFailed: it can't be asked for.
+            AnotherLoad: another load is at work.
+            DestinationFailed: the lock can't be requested.
         """
         with ExitStack() as stack:
-            try:
-                for path in self._lock_files():
-                    stack.enter_context(file_lock(path))
-                if self._is_postgres:
-                    self._database_lock = PostgresLock(self.pipeline, self.location)
-                    with explained(self.destination, before_load=True):
-                        stack.enter_context(self._database_lock.held())
-            except Taken:
-                raise AnotherLoad(
-                    f"another load is at work on {self.location}, dataset {self.dataset}; wait for it or stop it"
-                ) from None
+            for path in self._lock_files():
+                stack.enter_context(file_lock(path, self.location.shown, self.dataset))
+            if self.location.is_postgres:
+                self._database_lock = PostgresLock(self.pipeline, self.location.shown, self.dataset)
+                with readable_errors(self.destination, before_load=True):
+                    stack.enter_context(self._database_lock.held())
             yield
+
+    def _lock_files(self) -> list[Path]:
+        # beside a DuckDB file, since two working folders can lead to one file
+        if (file := self.location.file) is not None:
+            of_location = file.with_name(f".{file.name}.{self.dataset}.lock")
+        else:
+            of_location = Path(get_dlt_pipelines_dir(), f"{pipeline_name(self.location, self.dataset)}.lock")
+        if self._callers is None:
+            return [of_location]
+        # two loads at once in one working folder would take each other's packages
+        of_folder = Path(self._callers.pipelines_dir, f"{self._callers.pipeline_name}.lock")
+        return list(dict.fromkeys((of_location, of_folder)))
 
     def require_usable(self) -> None:
         """Refuse a DuckDB file or PostgreSQL database that can't be loaded into; nothing is written.
@@ -176,69 +160,65 @@ class Target:
         Raises:
             UsageError
         """
-        if not self.is_new and (self._is_postgres or self.file is not None):
+        if not self.location.is_new and (self.location.is_postgres or self.location.file is not None):
             with self.pipeline.sql_client() as client:
-                require_usable(client, self.location, is_postgres=self._is_postgres)
+                require_usable(client, self.location)
 
     def prepare(self, resources: Sequence[DltResource]) -> None:
-        """Make the destination ready for a run: no table is missing, nothing waits from an interrupted load.
+        """Create missing tables, and load what an interrupted load left.
 
         Args:
             resources: the tables that the run is about to load.
 
         Raises:
-            UsageError: a table of that name is somebody else's.
-            DestinationFailed: what waits can't be finished.
+            UsageError: a table of that name is not ours.
+            DestinationFailed: what was left can't be loaded.
         """
-        if self.is_new and not self.pipeline.has_pending_data:
+        if self.location.is_new and not self.pipeline.has_pending_data:
             return
         with self._file_open():
             restore_tables(self.pipeline, self._schema_name, resources)
             self._waiting.finish()
 
-    def load(self, resources: list[DltResource]) -> None:
-        """Load these as one package, or finish it where an attempt before has failed.
+    def note_loads(self) -> None:
+        """Remember how many loads the dataset has received: what is read from it now holds until there are more."""
+        self._completed = 0 if self.location.is_new else completed_loads(self.pipeline)
 
-        Args:
-            resources: the tables' rows.
+    def load(self, resources: list[DltResource]) -> None:
+        """Load these tables' rows as one package, or finish it if an attempt before has failed.
 
         Raises:
-            DestinationFailed: the lock was lost and another load has taken it.
-            Overtaken: the lock was lost, and another load has come and gone.
+            DestinationFailed: the lock was lost, and another load holds it now.
+            Overtaken: the lock was lost, and another load has written since `note_loads`.
         """
-        self._keep_locked()
+        if self._database_lock is not None:
+            self._database_lock.renew()
         with self._file_open():
-            self._expect_nobody()
-            if self._waiting.finish():
-                loaded = []
-            elif self._callers is None:
-                loaded = _load_ids(self.pipeline.run(resources))
-            else:  # as the source does; the pipeline's default schema may be another source's
-                loaded = _load_ids(self.pipeline.run(resources, schema=dlt.Schema(SCHEMA)))
+            self._require_no_other_load()
+            info: LoadInfo | None = None
+            if not self._waiting.finish():
+                # a caller's default schema may be another source's
+                options: dict[str, Any] = {"schema": dlt.Schema(SCHEMA)} if self._callers else {}
+                info = self.pipeline.run(resources, **options)
+            loaded = info.loads_ids if info else []
             if self._completed is not None:
                 self._completed = self._completed + len(loaded) if loaded else completed_loads(self.pipeline)
-            self._waiting.forget_loaded(
-                self.pipeline.list_completed_load_packages() if self._callers is None else loaded
-            )
+            self._waiting.forget_loaded(loaded if self._callers else self.pipeline.list_completed_load_packages())
 
-    def look(self) -> None:
-        """Note what the dataset has had: what is asked of it now holds until another load writes there."""
-        self._completed = 0 if self.is_new else completed_loads(self.pipeline)
-
-    def _expect_nobody(self) -> None:
-        """Make sure that nobody has written since `look`; else throw away this run's package that is waiting."""
+    def _require_no_other_load(self) -> None:
+        """Throw away this run's waiting package if another load has written since `note_loads`."""
         completed = completed_loads(self.pipeline)
-        # our own package may be there though the answer that it is was lost
+        # our own package may have been loaded, and only the answer lost
         ours = self._waiting.drop_loaded()
         if completed is not None and completed != (self._completed or 0) + ours:
             self._waiting.drop()
             raise Overtaken
         self._completed = completed
 
-    def tidy(self) -> None:
-        """Give back what a DuckDB file takes on the disk far beyond what it holds."""
-        if self.file is not None and self._callers is None:  # a caller may have it open, too
-            compact(self.file)
+    def compact(self) -> None:
+        """Make a DuckDB file smaller that is mostly free space."""
+        if self.location.file is not None and self._callers is None:  # a caller may have it open, too
+            compact(self.location.file)
 
     @property
     def _schema_name(self) -> str:
@@ -254,39 +234,12 @@ class Target:
     def _file_open(self) -> Iterator[None]:
         """Hold a DuckDB file open for a whole package: dlt opens and closes it at each step, with a checkpoint.
 
-        A checkpoint merges the few rows that each package adds with those before; without that, the file would grow
-        with the packages. Merging one table after the other costs 10 MB of memory, all at once 26 MB.
+        A checkpoint merges the few rows of each package with those before, else the file would grow with the packages.
+        Merging one table at a time needs 10 MB of memory, all at once 26 MB.
         """
-        if self.file is None:
+        if self.location.file is None:
             yield
             return
         with self.pipeline.sql_client() as client:
             client.execute_sql("SET GLOBAL max_vacuum_tasks = 1")
             yield
-
-    def _keep_locked(self) -> None:
-        """Make sure that the lock is still held: a server that was restarted has forgotten it."""
-        try:
-            if self._database_lock is not None:
-                self._database_lock.renew()
-        except Taken:
-            raise DestinationFailed(
-                f"the connection to {self.location} was cut and another load is at work there now; wait for it, "
-                "then run the same command"
-            ) from None
-
-    def _lock_files(self) -> list[Path]:
-        # beside a DuckDB file, since two working folders can lead to one file
-        if self.file is not None:
-            of_location = self.file.with_name(f".{self.file.name}.{self.dataset}.lock")
-        else:
-            of_location = Path(get_dlt_pipelines_dir(), f"{self._name}.lock")
-        if self._callers is None:
-            return [of_location]
-        # two loads at once in one working folder would take each other's packages
-        of_folder = Path(self._callers.pipelines_dir, f"{self._callers.pipeline_name}.lock")
-        return list(dict.fromkeys((of_location, of_folder)))
-
-
-def _load_ids(info: LoadInfo | None) -> list[str]:
-    return info.loads_ids if info else []

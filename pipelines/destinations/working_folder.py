@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dlt
-from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
-from sqlglot import exp
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 
 from ..errors import DestinationFailed, root_cause_text
 from ..load_runs import RUNS_TABLE
+from .dataset import Rows, select
 from .faults import is_lasting
 from .private_parts import has_rows_for, loaded_packages, prepared_packages, rewind, unprepared_packages
 
@@ -129,16 +129,8 @@ class WaitingPackages:
         """The loads that the destination noted, as `load_id`, which is a time, from the first of these on."""
         if not load_ids:
             return []
-        try:
-            with self._pipeline.sql_client() as client:
-                dialect = client.capabilities.sqlglot_dialect
-                loads = self._pipeline.default_schema.loads_table_name
-                table = exp.to_table(client.make_qualified_table_name(loads), dialect=dialect)
-                query = exp.select("load_id").from_(table).where(exp.column("load_id") >= min(load_ids))
-                with client.execute_query(query.sql(dialect)) as cursor:
-                    return [load_id for (load_id,) in cursor.fetchall()]
-        except (DestinationUndefinedEntity, SqlClientNotAvailable):
-            return []
+        since = f"SELECT load_id WHERE load_id >= '{min(load_ids)}'"
+        return [load_id for (load_id,) in _select_loads(self._pipeline, since) or ()]
 
     def _set_aside(self, load_id: str, why: str) -> None:
         place = Path(self._pipeline.pipelines_dir).parent / "set_aside" / self._pipeline.pipeline_name
@@ -155,3 +147,24 @@ class WaitingPackages:
 
     def _folder(self, load_id: str) -> Path:
         return prepared_packages(self._pipeline.working_dir) / load_id
+
+
+def completed_loads(pipeline: dlt.Pipeline) -> int | None:
+    """How many packages the dataset has received from anybody; None if the destination has no SQL.
+
+    A lock can be lost: a server restarts, a connection is cut. A higher number shows that another load has written
+    meanwhile, and that answers of this run may be older than what is there.
+    """
+    rows = _select_loads(pipeline, "SELECT count(*)")
+    return rows if rows is None else sum(count for (count,) in rows)
+
+
+def _select_loads(pipeline: dlt.Pipeline, query: str) -> Rows | None:
+    """Run `query` on dlt's table of loads; no rows if it is missing, None if the destination has no SQL."""
+    try:
+        connection = pipeline.sql_client()
+    except SqlClientNotAvailable:
+        return None
+    loads = pipeline.default_schema.loads_table_name if pipeline.schema_names else "_dlt_loads"
+    with connection as client:
+        return select(client, loads, query) or []

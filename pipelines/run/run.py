@@ -25,8 +25,7 @@ from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
 from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
 
-from ..destinations.completed_loads import Overtaken
-from ..destinations.faults import explained, is_locked_file, may_pass, persevere
+from ..destinations.faults import Overtaken, is_locked_file, may_pass, readable_errors, retry_while
 from ..destinations.target import Target
 from ..errors import AnotherLoad, ExitCode, exit_code_of, message_of
 from ..load_runs import load_runs_resource
@@ -67,10 +66,10 @@ def load_into(
     """
     with interruption, target.watched(lambda: interruption.signal is not None, interruption.give_up):
         run = Run(request, ids, target, settings, interruption, summary)
-        logger.info("loading into %s, dataset %s", target.location, target.dataset)
+        logger.info("loading into %s, dataset %s", target.location.shown, target.dataset)
         with ExitStack() as stack:
             stack.callback(run.close)
-            persevere(
+            retry_while(
                 lambda: stack.enter_context(target.locked()),
                 seconds=request.wait,
                 when=lambda error: isinstance(error, AnotherLoad) and not interruption.signal,
@@ -82,7 +81,7 @@ def load_into(
             logger.info("%s: %s already loaded, %s to fetch", counted(summary.requested, "id"), *counts)
             run.run(watching(run.to_ask))
             if not interruption.signal:
-                target.tidy()
+                target.compact()
 
 
 class Run:
@@ -136,7 +135,7 @@ class Run:
         Raises:
             DestinationFailed, UsageError
         """
-        with explained(self._target.destination, before_load=True):
+        with readable_errors(self._target.destination, before_load=True):
             self._wait_for_file(self._target.require_usable)
 
     def identify(self) -> None:
@@ -173,8 +172,8 @@ class Run:
         def look() -> None:
             self._dataset_workspace = workspace_of(self._target.pipeline)
 
-        if not self._target.is_new:
-            with explained(self._target.destination):
+        if not self._target.location.is_new:
+            with readable_errors(self._target.destination):
                 self._wait_for_file(look)
 
     def prepare(self) -> None:
@@ -184,12 +183,12 @@ class Run:
             AnotherWorkspace: what was left behind is of another workspace than the token's.
             DestinationFailed, UsageError
         """
-        with explained(self._target.destination):
+        with readable_errors(self._target.destination):
             self._wait_for_file(self._prepare_target)
             if self._dataset_workspace is None:
                 self._look_for_workspace()
                 refuse_another(self._target.dataset, self._dataset_workspace, self._told)
-            if not self._target.is_new:
+            if not self._target.location.is_new:
                 self._wait_for_file(lambda: self._ask(self.plan))
         self.summary.already_loaded, self.summary.missing = self.plan.already_loaded, self.plan.missing
 
@@ -246,7 +245,7 @@ class Run:
 
     def _ask(self, plan: Plan) -> None:
         if not self._request.dry_run:
-            self._target.look()
+            self._target.note_loads()
         plan.ask(self._target.pipeline)
 
     def _look_again(self) -> None:
@@ -257,7 +256,7 @@ class Run:
             extra={"fields": fields},
         )
         there = Plan(self._ids, "all", self._settings.settle_hours)
-        with explained(self._target.destination):
+        with readable_errors(self._target.destination):
             self._persevere(lambda: self._ask(there))
         if self._there is not self.plan:
             self._there.close()
@@ -273,7 +272,7 @@ class Run:
         if self._told is None or self._dataset_workspace is None:
             self._doubts = f"{gone}: nothing proves that the token is of the workspace that was loaded; {_CHECK}"
             return None
-        with explained(self._target.destination):
+        with readable_errors(self._target.destination):
             others = other_call_ids(self._target.pipeline, vanished, ENOUGH)
         if len(others) < ENOUGH:
             self._doubts = f"{gone}: fewer than {ENOUGH} other loaded calls are there to compare with; {_CHECK}"
@@ -304,7 +303,7 @@ class Run:
         errors, unproven = self._guard.judged(reconciled.errors)
         summary.missing -= unproven - self._guard.unproven
         summary.failed += unproven - self._guard.unproven
-        with explained(self._target.destination):
+        with readable_errors(self._target.destination):
             calls += self._undeleted(reconciled)
             if is_last:
                 calls += self._deleted(failure)
@@ -378,7 +377,7 @@ class Run:
     def _persevere(self, action: Callable[[], None]) -> None:
         """Do it, and wait for a destination that can't be used for a while."""
         outage, seconds = self._target.outage, self._settings.retry_seconds
-        self._wait_for_file(lambda: persevere(action, seconds=seconds, when=self._goes_on, outage=outage))
+        self._wait_for_file(lambda: retry_while(action, seconds=seconds, when=self._goes_on, outage=outage))
 
     def _goes_on(self, error: BaseException) -> bool:
         return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
@@ -390,7 +389,7 @@ class Run:
         self._target.prepare([calls_resource([]), call_errors_resource([]), load_runs_resource(self.summary, None)])
 
     def _wait_for_file(self, action: Callable[[], None]) -> None:
-        persevere(
+        retry_while(
             action,
             seconds=self._settings.lock_wait_seconds,
             when=lambda error: is_locked_file(error) and not self._interruption.signal,

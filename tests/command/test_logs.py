@@ -10,8 +10,7 @@ import psycopg2
 import pytest
 
 from pipelines.cli import progress
-from pipelines.destinations.completed_loads import Overtaken
-from pipelines.destinations.faults import explained
+from pipelines.destinations.faults import Overtaken, readable_errors
 from pipelines.errors import DestinationFailed
 from sandbox import Sandbox
 from sources.intercom.fetch import Fetch
@@ -106,7 +105,7 @@ def test_more_workers_than_are_used_are_said_to_be_too_many(project: Project, ap
 
 def test_a_database_that_turned_read_only_is_said_to_be_a_standby(postgres: Postgres) -> None:
     told = "read-only transaction; the server is likely a standby"
-    with pytest.raises(DestinationFailed, match=told), explained("postgres"):
+    with pytest.raises(DestinationFailed, match=told), readable_errors("postgres"):
         postgres.query("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
 
 
@@ -213,12 +212,12 @@ TELLING = {
 def test_of_all_causes_the_telling_one_is_named(case: str) -> None:
     error, before = TELLING[case]
     error.__context__ = before
-    with pytest.raises(DestinationFailed, match="no route"), explained("postgres"):
+    with pytest.raises(DestinationFailed, match="no route"), readable_errors("postgres"):
         raise error
 
 
 def test_an_error_raised_from_none_hides_what_was_before_it() -> None:
     error = psycopg2.InterfaceError("connection already closed")
     error.__context__, error.__suppress_context__ = OSError("one address was tried"), True
-    with pytest.raises(DestinationFailed, match="already closed"), explained("postgres"):
+    with pytest.raises(DestinationFailed, match="already closed"), readable_errors("postgres"):
         raise error

@@ -18,8 +18,7 @@ import pytest
 from dlt.destinations.impl.postgres.configuration import PostgresCredentials
 
 from pipelines.destinations import postgres as watched
-from pipelines.destinations.faults import persevere
-from pipelines.destinations.outage import Outage
+from pipelines.destinations.faults import Outage, retry_while
 from pipelines.destinations.postgres import SilenceWatch
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
@@ -230,7 +229,7 @@ def test_a_server_that_freezes_is_said_once_and_when_it_is_back(
     with SilenceWatch(credentials, lambda: False, lambda _: None, outage).watching():
         proxy.silence_after(b"pg_sleep")
         threading.Timer(6, proxy.resume).start()
-        persevere(ask, seconds=60, when=lambda error: isinstance(error, psycopg2.Error), outage=outage)
+        retry_while(ask, seconds=60, when=lambda error: isinstance(error, psycopg2.Error), outage=outage)
         time.sleep(3)
     began, over = (record.getMessage() for record in caplog.records)
     assert f"127.0.0.1:{proxy.port}" in began
