@@ -17,8 +17,9 @@ from itertools import islice
 import pyarrow as pa
 
 from sources.intercom.api.workspace import Asked, Workspace, ask_workspace
+from sources.intercom.chunks import Chunk
 from sources.intercom.errors import TokenRefused
-from sources.intercom.fetch import Chunk, Fetch
+from sources.intercom.fetch import Fetch
 from sources.intercom.ids.read import IdList
 from sources.intercom.plan import Plan
 from sources.intercom.reconcile import Reconciled, reconcile

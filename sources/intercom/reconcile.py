@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from .call_requests import CallError
-from .fetch import Chunk
+from .chunks import Chunk
 from .plan import Known, Plan
 from .tables import ErrorRow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox import Sandbox
-from sources.intercom import fetch as fetching
+from sources.intercom import chunks as chunking
 from sources.intercom.fetch import Fetch
 from sources.intercom.settings import Settings
 
@@ -25,8 +25,8 @@ def sizes_of(api: Sandbox, calls: int, *, chunk_size: int | None = None) -> list
 def test_a_chunk_of_the_users_size_is_closed_by_it_but_for_the_first(
     api: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.01)
-    monkeypatch.setattr(fetching, "FEW_SECONDS", 0.02)
+    monkeypatch.setattr(chunking, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(chunking, "FEW_SECONDS", 0.02)
     api.reset(limit=None, missing_share=0, latency_seconds=0.02)
     first, *full, _ = sizes_of(api, 50, chunk_size=12)
     assert first < 12
@@ -35,8 +35,8 @@ def test_a_chunk_of_the_users_size_is_closed_by_it_but_for_the_first(
 
 
 def test_few_calls_wait_for_more(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.2)
-    monkeypatch.setattr(fetching, "FEW_SECONDS", 0.8)
+    monkeypatch.setattr(chunking, "CHUNK_SECONDS", 0.2)
+    monkeypatch.setattr(chunking, "FEW_SECONDS", 0.8)
     api.reset(limit=None, missing_share=0, latency_seconds=0.05)
     first, second, *rest = sizes_of(api, 40)  # two seconds and more
     assert first <= 4  # what comes in the time of a full chunk
@@ -45,7 +45,7 @@ def test_few_calls_wait_for_more(api: Sandbox, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_many_calls_do_not_wait(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 2.0)
+    monkeypatch.setattr(chunking, "CHUNK_SECONDS", 2.0)
     api.reset(limit=None, missing_share=0, latency_seconds=[0.0] * 1_100 + [1.0])
     first, *rest = sizes_of(api, 1_104)  # the last four come in four seconds
     assert first >= 1_000
@@ -53,12 +53,12 @@ def test_many_calls_do_not_wait(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_first_chunk_is_closed_in_time_however_few_came(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.5)
+    monkeypatch.setattr(chunking, "CHUNK_SECONDS", 0.5)
     api.reset(limit=None, missing_share=0, latency_seconds=[0.01, 0.01, 1.0, 0.01])
     assert sizes_of(api, 4) == [2, 2]
 
 
 def test_the_first_chunk_may_hold_nothing(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr(chunking, "CHUNK_SECONDS", 0.3)
     api.reset(limit=None, missing_share=0, latency_seconds=[1.0, 0.01])
     assert sizes_of(api, 2, chunk_size=5) == [0, 2]

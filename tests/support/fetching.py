@@ -7,7 +7,8 @@ from typing import Any
 
 from sandbox import Sandbox
 from sources.intercom.call_requests import CallError
-from sources.intercom.fetch import Counts, Fetch, Strategy
+from sources.intercom.chunks import Counts
+from sources.intercom.fetch import Fetch, Strategy
 from sources.intercom.settings import Settings
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..api.client import CallsApi
 from ..api.requester import Requester
@@ -47,14 +47,14 @@ class SweepRequests:
         self._first_pages: dict[int, Page] = {}  # until they are verified
         self._read_again = False
 
-    def next_step(self) -> Callable[[], Awaitable[None]] | None:
+    def next_step(self) -> Coroutine[Any, Any, None] | None:
         """What to do now; None: nothing until a running step ends, or nothing at all if none is running."""
         step = self._sweep.next()
         if step is None:
             return None
         if isinstance(step, Compare):
-            return partial(self._compare, step.call_id)
-        return partial(self._read, step)
+            return self._compare(step.call_id)
+        return self._read(step)
 
     def rest(self) -> Iterator[str]:
         """The ids to fetch one by one when no step is left, in their order."""

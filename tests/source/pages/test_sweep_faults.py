@@ -156,7 +156,7 @@ class FaultyWorld(RuleBasedStateMachine):
         step = self.sweep.next_step()
         if step is None:
             return False
-        self.tasks.add(self.loop.create_task(step()))  # type: ignore[arg-type]
+        self.tasks.add(self.loop.create_task(step))
         self._settle()
         return True
 

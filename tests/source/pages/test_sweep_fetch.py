@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox import Sandbox
-from sources.intercom.fetch import Chunk, Fetch
+from sources.intercom.chunks import Chunk
+from sources.intercom.fetch import Fetch
 from sources.intercom.rows.calls import CallRow, normalise, to_batch
 from sources.intercom.rows.values import parse_json
 from sources.intercom.settings import Settings
