@@ -1,1 +1,1 @@
-"""Where rows go: location, rights, locks, faults, and reading a dataset. Knows no API."""
+"""Where rows go: location, tables and rights, locks, errors, and reading a dataset. Knows no API."""

@@ -1,4 +1,4 @@
-"""A destination and dataset by name: what can't be loaded into is refused; reading makes no pipeline and no folder."""
+"""A destination and dataset by name: refused if it can't be loaded into; read without a pipeline or folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BATCH_ROWS = 100_000
 
 
 def require_dataset_name(dataset: str) -> None:
-    """Refuse what dlt would write otherwise: into another dataset, beside a load that holds the lock of that one.
+    """Refuse a name that dlt would change: it would load into another dataset than the one that is locked.
 
     Raises:
         UsageError
@@ -111,10 +111,10 @@ class Dataset:
         _, self._client, self.location = resolve(destination, dataset, to_write=to_write)
 
     def ask(self, action: Callable[[SqlClientBase[Any]], T], *, read_only: bool = True) -> T:
-        """Do `action` with an open connection; a DuckDB file that another program holds is waited for.
+        """Run `action` with an open connection; wait for a DuckDB file that another program has open.
 
         Raises:
-            DestinationFailed: the destination can't be reached, refuses the login, or refuses what is asked.
+            DestinationFailed: the destination can't be reached, or refuses the login or the query.
         """
         credentials = self._client.config.credentials
         if isinstance(credentials, DuckDbBaseCredentials):
@@ -130,7 +130,7 @@ class Dataset:
             return retry_while(connected, seconds=self._lock_wait_seconds, when=is_locked_file)
 
     def first_column(self, query: str) -> list[pa.ChunkedArray[Any]]:
-        """The first column of `query`, in the destination's own SQL; DuckDB and PostgreSQL let it change nothing.
+        """The first column of `query`, in the destination's own SQL; read-only on DuckDB and PostgreSQL.
 
         Raises:
             BadIds: the query fails or returns no rows.
@@ -150,10 +150,10 @@ class Dataset:
 
 
 def first_column_of_new(file: Path, dataset: str, query: str) -> list[pa.ChunkedArray[Any]]:
-    """The same of a DuckDB file that is not there yet: our own tables are empty, all others absent.
+    """The same for a DuckDB file that does not exist yet: it has our own tables, empty.
 
     Raises:
-        BadIds: the query fails, a table that nobody makes among the causes, or returns no rows.
+        BadIds: the query fails, for instance on another table, or returns no rows.
     """
     ours = {"calls": CALLS, "call_errors": CALL_ERRORS, "load_runs": LOAD_RUNS}
     catalog, schema = (exp.to_identifier(name, quoted=True).sql("duckdb") for name in (file.stem, dataset))
@@ -166,7 +166,7 @@ def first_column_of_new(file: Path, dataset: str, query: str) -> list[pa.Chunked
             connection.execute(f"CREATE TABLE {table} AS SELECT * FROM empty")  # noqa: S608  a name of our own
             connection.unregister("empty")
         try:
-            # `sql`, not `execute`: its relations give Arrow tables by one name from DuckDB 1.4 on
+            # not `execute`: only relations have `to_arrow_table` in DuckDB 1.4 and later
             found = connection.sql(query)
             if found is not None:
                 return [found.to_arrow_table().column(0)]

@@ -21,7 +21,7 @@ logger = logging.getLogger("intercom_calls")
 # DuckDB's format begins with a checksum of 8 bytes, then this: https://duckdb.org/docs/stable/internals/storage
 _DUCKDB_MAGIC = (8, b"DUCK")
 _SQLITE_MAGIC = b"SQLite format 3\0"
-# A first load that is at work may have made the file and not yet written its header.
+# Another first load may have made the file a moment ago, still without its header.
 _HEADER_ATTEMPTS = 5
 # Smaller files are left as they are.
 _LARGE_BYTES = 16_000_000
@@ -39,12 +39,12 @@ _CONTENTS = (
 
 
 def require_file(location: Location, dataset: str, *, to_write: bool) -> None:
-    """Refuse a DuckDB file that is none, or that can't be used; nothing is made or opened by DuckDB.
+    """Refuse a file that is not DuckDB's or can't be used; nothing is written, and DuckDB does not open it.
 
-    DuckDB itself would download an extension for a file of SQLite's.
+    DuckDB itself would download an extension for a SQLite file.
 
     Args:
-        location: where the data goes; nothing is asked where that is no DuckDB file.
+        location: nothing is checked if it is not a DuckDB file.
         dataset: must differ from the file's name.
         to_write: whether the file is to be written.
 
@@ -60,7 +60,7 @@ def require_file(location: Location, dataset: str, *, to_write: bool) -> None:
         )
     another = f"name another file in DESTINATION__{location.destination.upper()}__CREDENTIALS"
     try:
-        if to_write:  # DuckDB's log is made beside it
+        if to_write:  # DuckDB makes its log beside the file
             with tempfile.TemporaryFile(dir=file.parent):
                 pass
         mode = file.stat().st_mode
@@ -85,7 +85,7 @@ def require_file(location: Location, dataset: str, *, to_write: bool) -> None:
 
 def _require_duckdb(file: Path, another: str) -> None:
     if _is_open_here(file):
-        return  # DuckDB has it, and closing it here would end DuckDB's lock on it
+        return  # closing it here would release DuckDB's lock on it
     offset, magic = _DUCKDB_MAGIC
     head = b""
     for _ in range(_HEADER_ATTEMPTS):
@@ -104,7 +104,7 @@ def _require_duckdb(file: Path, another: str) -> None:
 
 
 def _is_open_here(file: Path) -> bool:
-    """Whether this process has the file open: whoever closes it, all locks of the process on it end (fcntl(2))."""
+    """Whether this process has the file open. Closing any descriptor of it releases the process's locks (fcntl(2))."""
     there = file.stat()
     descriptors = os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else ()
     for descriptor in descriptors:
@@ -115,9 +115,11 @@ def _is_open_here(file: Path) -> bool:
 
 
 def compact(file: Path) -> None:
-    """Write the file anew where most of it is free; otherwise, and where that can't be done, leave it as it is.
+    """Replace the file by a smaller copy if most of it is free; if that fails, leave it as it is.
 
-    Nobody else has the file open meanwhile: the connection holds DuckDB's own lock on it until the new one is in place.
+    DuckDB gives back to the disk only free blocks at the end of the file:
+    https://duckdb.org/docs/stable/operations_manual/footprint_of_duckdb/reclaiming_space
+    Nobody else can have the file open: the connection holds DuckDB's lock on it until the copy is in place.
     """
     if not file.exists() or file.stat().st_size < _LARGE_BYTES:
         return
@@ -144,7 +146,7 @@ def compact(file: Path) -> None:
 
 
 def _copied(connection: duckdb.DuckDBPyConnection, rewritten: Path) -> bool:
-    """Copy the connection's database there; whether the copy has all there is."""
+    """Copy the connection's database; return whether the copy has the same contents."""
     [name] = connection.execute("SELECT current_database()").fetchone() or ("",)
     source = '"' + name.replace('"', '""') + '"'
     connection.execute("CHECKPOINT")

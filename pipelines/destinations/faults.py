@@ -1,4 +1,4 @@
-"""A destination's faults: what may pass and is tried again, what is said of the others."""
+"""Errors of a destination: which ones are retried, and the one line that a user reads."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from ..errors import (
 
 logger = logging.getLogger("intercom_calls")
 
-# Another program's lock on a DuckDB file, in DuckDB's words.
+# DuckDB's words where another program has the file open.
 _FILE_IS_LOCKED = "Could not set lock on file"
-# What to do about a fault, by its words (DuckDB's, PostgreSQL's, or the system's). It does not pass by itself.
+# The fix for an error, by words of DuckDB, PostgreSQL or the system. Such an error does not pass by itself.
 _FIXES = {
     "Permission denied": "whoever runs this needs the right to read and write there",
     "Read-only file system": "name a place that can be written",
@@ -55,7 +55,7 @@ _FIXES = {
     'FATAL: database "': "make it (CREATE DATABASE … ENCODING 'UTF8'), or name another database",
     "User does not have CONNECT": "have an administrator run: GRANT CONNECT ON DATABASE … TO …",
 }
-# What a destination says that can be reached and, as it is, can't be loaded into.
+# Words of a destination that can be reached but can't be loaded into.
 _UNUSABLE = (
     "database file with version number",
     "not a valid DuckDB database file",
@@ -117,32 +117,36 @@ def is_locked_file(error: BaseException) -> bool:
     return any(_FILE_IS_LOCKED in str(cause) for cause in causes(error))
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the destination may be back in a while; a right that lacks, or memory, is not waited for."""
-    if is_out_of_memory(error) or any("permission denied" in str(cause).lower() for cause in causes(error)):
+def is_transient(error: BaseException) -> bool:
+    """Whether a retry may succeed; a missing right or missing memory is not waited for."""
+    if _lacks_memory_or_right(error):
         return False
-    # dlt hands on a driver's own error where a connection can't be opened; PEP 249 gives it its name
+    # a driver's own error if no connection can be opened; PEP 249 gives it its name
     return any(
         isinstance(cause, DestinationTransientException) or type(cause).__name__ == "OperationalError"
         for cause in causes(error)
     )
 
 
-def is_lasting(error: BaseException) -> bool:
-    """Whether the same package fails again whenever it is tried.
+def is_permanent(error: BaseException) -> bool:
+    """Whether the same package will always fail.
 
-    A missing right can be given, a full disk emptied, a connection is cut by chance. dlt takes most of what a database
-    says for transient, and gives up after some attempts.
+    Not so if a right can be given, disk space freed, or a connection was cut. dlt takes most errors of a database for
+    transient, and raises `LoadClientJobRetry` after some attempts.
     """
-    chain = [*causes(error)]
-    if is_out_of_memory(error) or any("permission denied" in str(cause).lower() for cause in chain):
+    if _lacks_memory_or_right(error):
         return False
+    chain = [*causes(error)]
     for cause in chain:
-        outside = isinstance(cause, (OSError, KeyboardInterrupt, DestinationConnectionError))
-        by_chance = any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
-        if (outside and not isinstance(cause, FileNotFoundError)) or by_chance:
+        is_systems = isinstance(cause, (OSError, KeyboardInterrupt, DestinationConnectionError))
+        is_connections = any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)
+        if (is_systems and not isinstance(cause, FileNotFoundError)) or is_connections:
             return False
-    return any(isinstance(cause, LoadClientJobRetry) for cause in chain) or not may_pass(error)
+    return any(isinstance(cause, LoadClientJobRetry) for cause in chain) or not is_transient(error)
+
+
+def _lacks_memory_or_right(error: BaseException) -> bool:
+    return is_out_of_memory(error) or any("permission denied" in str(cause).lower() for cause in causes(error))
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def readable_errors(destination: str, *, before_load: bool = False) -> Iterator[
 
     Args:
         destination: its name.
-        before_load: whether nothing has been requested yet, so that a destination that can't be used is a usage error.
+        before_load: whether nothing has been requested yet. Then a destination that can't be used is a usage error.
     """
     try:
         yield
@@ -165,7 +169,7 @@ def readable_errors(destination: str, *, before_load: bool = False) -> Iterator[
             f"--destination {destination} needs a driver that is not installed ({', '.join(error.dependencies)}); "
             f"pip install 'dlt[{destination}]'"
         ) from None
-    except ModuleNotFoundError as error:  # of SQL Server dlt looks for the driver by itself
+    except ModuleNotFoundError as error:  # dlt's SQL Server destination imports its driver without a check
         raise UsageError(f"--destination {destination} needs {error.name}, which is not installed") from None
     except ConfigFieldMissingException as error:
         variable = f"DESTINATION__{destination}__{error.fields[0]}".upper()
@@ -186,11 +190,11 @@ def readable_errors(destination: str, *, before_load: bool = False) -> Iterator[
         message = f"{destination}: {with_fix(error)}"
         if before_load and any(words in message for words in _UNUSABLE):
             raise UsageError(message) from error
-        passes = may_pass(error) and with_fix(error) == root_cause_text(error)
+        passes = is_transient(error) and with_fix(error) == root_cause_text(error)
         raise DestinationFailed(message, goes_on=passes) from error
 
 
 def with_fix(error: BaseException) -> str:
-    """What went wrong, and what to do about it, where that is known."""
-    told = root_cause_text(error)
-    return "; ".join((told, *(fix for words, fix in _FIXES.items() if words in told)))
+    """What went wrong, and the fix if it is known."""
+    text = root_cause_text(error)
+    return "; ".join((text, *(fix for words, fix in _FIXES.items() if words in text)))

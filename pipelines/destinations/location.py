@@ -1,8 +1,8 @@
-"""Where data goes: one location for each database, project, catalog or folder, whatever the way to it.
+"""The location of data: one for each database, project, catalog or folder, however it is configured.
 
-A pipeline's name and working folder, the lock and what is shown are made from it. So it holds what tells one place from
-another (host, port, database or project or catalog, bucket and path) and nothing that may change while the place stays:
-no driver options, no user, no password.
+The pipeline's name, its working folder and the lock are made from it. So it has what tells two places apart (host,
+port, database, project, catalog, bucket and path), and nothing that may change for the same place: no driver options,
+no user, no password.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.specs import ConnectionStringCredentials
 from dlt.common.destination.client import DestinationClientConfiguration
 
-# The configurations and credentials of a destination have attributes of their own; what is missing is None.
+# Each destination's configuration and credentials have other attributes; a missing value is None.
 Config = Any
 
 
@@ -29,7 +29,7 @@ class Location:
 
     Attributes:
         destination: the destination's name.
-        place: what no other place of that destination has; holds no password.
+        place: tells it apart from every other place of that destination.
         file: the DuckDB file, where that is the destination.
         shown: the location for people to read; holds no password.
         is_postgres: whether it is a PostgreSQL database.
@@ -48,7 +48,7 @@ class Location:
 
 
 def location_of(config: DestinationClientConfiguration, destination: str) -> Location:
-    """Where the data of `destination` is, from its configuration alone: nothing is connected to."""
+    """The location of a destination's data, from its configuration; makes no connection."""
     kind = config.destination_type
     if kind in _DATABASE_SERVERS:
         place = _database(config.credentials, _DATABASE_SERVERS[kind]) or destination
@@ -56,7 +56,7 @@ def location_of(config: DestinationClientConfiguration, destination: str) -> Loc
         place = _PLACES.get(kind, _as_dlt_says)(config) or destination
     file = None
     if kind == "duckdb" and not place.startswith((":", "md:")):
-        # dlt resolves a relative path too, but not before there is a pipeline
+        # dlt resolves a relative path only when there is a pipeline
         file = Path(dlt.current.run_context().local_dir, place).resolve()
         place = str(file)
     shown = place if file else f"{destination} at {place}"
@@ -72,7 +72,7 @@ def pipeline_name(location: Location, dataset: str) -> str:
 
 
 def _is_misread(credentials: object) -> bool:
-    """Whether part of a password may stand for something else: a `/` or `?` in one cuts the URL there."""
+    """Whether part of a password may be read as the database or an option: a `/` or `?` in it splits the URL there."""
     if not isinstance(credentials, ConnectionStringCredentials):
         return False
     options = (str(word) for pair in (credentials.query or {}).items() for word in pair)
@@ -80,12 +80,12 @@ def _is_misread(credentials: object) -> bool:
 
 
 def _motherduck(config: Config) -> str | None:
-    # of the account nothing is known but its token
+    # only the token tells accounts apart, and it is secret
     return config.credentials and f"md:{config.credentials.database}"
 
 
 def _ducklake(config: Config) -> str | None:
-    """The catalog is the lake; a server's holds one for each metadata schema."""
+    """A lake is its catalog; a catalog on a server has one lake for each metadata schema."""
     credentials = config.credentials
     catalog = credentials and credentials.catalog
     if not catalog:
@@ -109,38 +109,10 @@ def _bigquery(config: Config) -> str | None:
 
 
 def _athena(config: Config) -> str | None:
-    """The catalog of a region; buckets have one owner each, so that of the results tells two accounts apart."""
+    """The catalog of a region. Bucket names are unique, so the bucket of the results tells two accounts apart."""
     region = (config.credentials and config.credentials.region_name) or ""
     catalog = (config.aws_data_catalog or "AwsDataCatalog").lower()
     return f"{region}/{catalog} ({(config.query_result_bucket or '').rstrip('/')})"
-
-
-def _lance(config: Config) -> str | None:
-    uri = getattr(config.credentials, "uri", None)
-    if config.catalog_type == "rest":
-        return f"rest:{_without_user(uri)}" if uri else None
-    root = getattr(config.credentials, "bucket_url", None) or (config.storage and config.storage.namespace_uri)
-    return f"{config.catalog_type}:{_bucket(root, None)}" if root else None
-
-
-def _lancedb(config: Config) -> str | None:
-    uri = config.lance_uri or (config.credentials and config.credentials.uri)
-    if not uri or uri.startswith(":"):
-        return _as_dlt_says(config)
-    if not uri.startswith("db://"):
-        return _bucket(uri, None)
-    where = (config.credentials and (config.credentials.host_override or config.credentials.region)) or ""
-    return f"{uri} {where}".rstrip()
-
-
-def _weaviate(config: Config) -> str | None:
-    return config.credentials and config.credentials.url and _without_user(config.credentials.url)
-
-
-def _qdrant(config: Config) -> str | None:
-    if config.qd_location and not config.qd_location.startswith(":"):
-        return _without_user(config.qd_location)
-    return _absolute(config.qd_path) if config.qd_path else _as_dlt_says(config)
 
 
 def _sqlalchemy(config: Config) -> str | None:
@@ -161,11 +133,12 @@ def _sqlalchemy(config: Config) -> str | None:
 
 
 def _as_dlt_says(config: Config) -> str | None:
-    """Dlt's own word for it: what one query engine can reach."""
+    """Dlt's own location: what one query engine can reach."""
     try:
-        return config.data_location()  # type: ignore[no-any-return]
-    except (ConfigurationException, AttributeError, TypeError):  # said better where all of it is resolved
+        location: str | None = config.data_location()
+    except (ConfigurationException, AttributeError, TypeError):  # reported when the whole configuration is resolved
         return None
+    return _without_user(location) if location and "://" in location else location
 
 
 def _database(credentials: Config, port: int | None) -> str | None:
@@ -177,7 +150,7 @@ def _database(credentials: Config, port: int | None) -> str | None:
 
 
 def _server(credentials: Config, default_port: int | None) -> str | None:
-    # PostgreSQL's URLs may name the server among their options, as sockets need it
+    # a PostgreSQL URL may name the server in its options, as sockets need it
     query = _options(credentials)
     host = query.get("host") or query.get("hostaddr") or credentials.host
     port = query.get("port") or credentials.port or default_port
@@ -192,14 +165,14 @@ def _options(credentials: Config) -> dict[str, Any]:
 
 
 def _bucket(url: str | None, credentials: Config) -> str | None:
-    """A folder of a bucket or of this machine; where the bucket's name is not unique, with whose it is."""
+    """A folder on this machine or in a bucket; with the bucket's owner if bucket names are not unique."""
     if not url:
         return None
     scheme, _, _ = url.partition("://")
     if scheme == url or scheme == "file":
         return _absolute(url if scheme == url else unquote(urlsplit(url).path))
     owner = getattr(credentials, "endpoint_url", None) or getattr(credentials, "azure_storage_account_name", None)
-    # the part before an @ of Azure's URLs is the container
+    # in Azure's URLs the part before the @ is the container
     place = (url if scheme.startswith(("az", "abfs", "adl")) else _without_user(url)).partition("?")[0].rstrip("/")
     return f"{place} ({_without_user(owner)})" if owner else place
 
@@ -214,7 +187,7 @@ def _absolute(path: str | None) -> str:
 
 
 _PORTS = {"postgres": 5432, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
-# Servers whose databases are told apart by `host:port/database`, with their default port.
+# Servers whose place is `host:port/database`, with their default port.
 _DATABASE_SERVERS = {
     "clickhouse": 9440,
     "dremio": 32010,
@@ -231,10 +204,6 @@ _PLACES: dict[str, Callable[[Config], str | None]] = {
     "databricks": _databricks,
     "ducklake": _ducklake,
     "filesystem": lambda config: _bucket(config.bucket_url, config.credentials),
-    "lance": _lance,
-    "lancedb": _lancedb,
     "motherduck": _motherduck,
-    "qdrant": _qdrant,
     "sqlalchemy": _sqlalchemy,
-    "weaviate": _weaviate,
 }

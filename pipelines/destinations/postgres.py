@@ -1,4 +1,4 @@
-"""A PostgreSQL server: what it must be able to hold, and how long one that has gone silent is waited for."""
+"""PostgreSQL: its encoding must be UTF-8; waits for a server that has stopped answering are ended."""
 
 from __future__ import annotations
 
@@ -25,37 +25,34 @@ _LIMITS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",  # milliseconds
 }
-# A server that accepts no connection for so long is silent; what waits for it is ended.
+# After so long without an accepted connection the waits for the server are ended.
 SILENT_SECONDS = 60.0
 _PROBE_EVERY_SECONDS = 30.0
 _PROBE_SECONDS = 10
-# After a signal nobody waits as long.
+# Shorter after a signal: the user is waiting.
 _STOPPING_PROBE_SECONDS = 3
 _STOPPING_PROBES = 2
 
 
 def limit_waits(factory: Destination[Any, Any]) -> None:
-    """Let connections of this destination notice a server that vanished, in about a minute.
-
-    What the user's URL says stays as it is.
-    """
+    """Let connections notice within about a minute that the server is gone. The user's URL overrides these limits."""
     credentials = factory.configuration(factory.spec(), accept_partial=True).credentials
     if credentials is None or not credentials.is_resolved():
-        return  # said where the whole configuration is resolved
+        return  # reported when the whole configuration is resolved
     credentials.query = {**_LIMITS, **(credentials.query or {})}
     credentials.connect_timeout = int(credentials.query["connect_timeout"])
     factory.config_params["credentials"] = credentials
 
 
 def require_utf8(connection: Any, location: str) -> None:
-    """See that the database, and the way there, can hold every text.
+    """Refuse a database, or a connection, that can't hold every text.
 
     Args:
         connection: psycopg2's.
-        location: where it leads to, for the message.
+        location: of the database, for the message.
 
     Raises:
-        UsageError: they can't.
+        UsageError
     """
     encoding = connection.get_parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -72,18 +69,18 @@ def require_utf8(connection: Any, location: str) -> None:
 
 
 class SilenceWatch:
-    """Ends the waiting for a server that has gone silent: a VPN that is down, a host that froze.
+    """Ends the waits for a server that has stopped answering: a VPN that is down, a host that hangs.
 
-    psycopg2 waits in C, where no signal reaches Python and where the end of a connection is all that ends the wait. A
-    thread asks the server for a connection now and then. While it gets one, a statement may take as long as it takes.
-    Where it gets none for `SILENT_SECONDS`, or for a few seconds once a signal has come, the sockets of the
-    connections that wait are shut down, and the load goes on as after any cut connection.
+    psycopg2 waits in C code, where Python handles no signals; only a closed connection ends the wait. So a thread
+    connects to the server now and then. While it can connect, a statement may take any time. If it can't for
+    `SILENT_SECONDS`, or for a few seconds after a signal, it shuts down the sockets of waiting connections, and the
+    load goes on as after any lost connection.
 
     Args:
         credentials: of the server and database.
-        is_stopping: whether a signal has come.
-        give_up: called where a signal has come and the server is silent; may end the process.
-        outage: is said to begin and to be over.
+        is_stopping: whether a signal was received.
+        give_up: called after a signal if the server does not answer; may end the process.
+        outage: reports when it begins and ends.
     """
 
     def __init__(
@@ -102,7 +99,7 @@ class SilenceWatch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch as long as the context lasts."""
+        """Watch until the context ends."""
         threading.Thread(target=self._watch, name="silence watch", daemon=True).start()
         try:
             yield
@@ -137,7 +134,7 @@ class SilenceWatch:
                 answered_at = time.monotonic()
 
     def _answers(self, seconds: int) -> bool:
-        """Whether the server says anything to a new connection, if only that there is none to be had."""
+        """Whether the server answers a new connection, even if it refuses it."""
         import psycopg2
 
         began_at = time.monotonic()
@@ -148,13 +145,13 @@ class SilenceWatch:
         return True
 
     def _end_waiting(self) -> None:
-        """Shut down the sockets of all connections to this database on which an answer is waited for."""
+        """Shut down the sockets of all connections to this database that wait for an answer."""
         from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, connection, parse_dsn
 
         ours = parse_dsn(self._dsn)
         # psycopg2 has no list of its connections, and dlt opens them in many places
         for each in [found for found in gc.get_objects() if issubclass(type(found), connection)]:
-            with suppress(Exception):  # closed meanwhile by the thread that has it
+            with suppress(Exception):  # its thread may have closed it
                 theirs = each.get_dsn_parameters()
                 if each.info.transaction_status != TRANSACTION_STATUS_ACTIVE or any(
                     theirs.get(name) != ours.get(name) for name in ("host", "port", "dbname")

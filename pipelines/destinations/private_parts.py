@@ -1,7 +1,7 @@
-"""The parts of dlt that are not public and that the command needs: the folders of a load package, here only.
+"""Parts of dlt that are not public: the folders of a load package.
 
-dlt can drop all packages that wait or none, and can't load one from its beginning again. `tests/test_private_parts.py`
-tries each part with the installed dlt, so that a version that moves one says so by name.
+dlt can drop all waiting packages or none, and can't load a package from its beginning again. `test_private_parts.py`
+tries each part with the installed dlt, so a version that moves one fails by name.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _LOAD, _NORMALIZE = "load", "normalize"  # folders of `Pipeline.working_dir`
 
 
 def prepared_packages(working_folder: str | Path) -> Path:
-    """Where packages wait that are ready to be loaded, each in a folder named by its load id."""
+    """Where packages wait to be loaded, each in a folder named by its load id."""
     return Path(working_folder, _LOAD, LoadStorage.NORMALIZED_FOLDER)
 
 
 def loaded_packages(working_folder: str | Path) -> Path:
-    """Where dlt leaves packages that are loaded; it never looks at them again."""
+    """Where dlt leaves loaded packages; it never reads them again."""
     return Path(working_folder, _LOAD, LoadStorage.LOADED_FOLDER)
 
 
 def unprepared_packages(working_folder: str | Path) -> Iterator[Path]:
-    """The folders of packages that are not ready: being extracted, extracted, being prepared."""
+    """The folders of packages that are not ready to be loaded: still extracted or normalized."""
     normalize, extracted = Path(working_folder, _NORMALIZE), NormalizeStorage.EXTRACTED_FOLDER
     for place in (normalize, normalize / extracted, Path(working_folder, _LOAD, LoadStorage.NEW_PACKAGES_FOLDER)):
         yield from (package for package in place.glob("*/") if package.name != extracted and package.is_dir())
@@ -39,7 +39,7 @@ def has_rows_for(package: Path, table: str) -> bool:
 
 
 def rewind(package: Path) -> None:
-    """Take back what was noted in a package as its load went on: it is loaded from its beginning."""
+    """Reset a package that was loaded in part, so that it is loaded from its beginning."""
     new = package / PackageStorage.NEW_JOBS_FOLDER
     for state in (
         PackageStorage.STARTED_JOBS_FOLDER,

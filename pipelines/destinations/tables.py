@@ -19,13 +19,7 @@ _OUR_COLUMNS = {"_dlt_load_id", "_fetched_at", "_resolved", "run_id"}
 
 
 def require_own(dataset: str, table: str, columns: Iterable[str], unlike: str | None = None) -> None:
-    """Refuse a table that is not ours.
-
-    Args:
-        dataset: where it is.
-        table: its name.
-        columns: its columns.
-        unlike: what can't be in a table of ours.
+    """Refuse a table that is not ours, by its columns or by `unlike`: what no table of ours has.
 
     Raises:
         UsageError

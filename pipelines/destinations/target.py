@@ -116,7 +116,9 @@ class Target:
             return self._make_pipeline()
 
     @contextmanager
-    def watched(self, is_stopping: Callable[[], bool], give_up: Callable[[DestinationFailed], None]) -> Iterator[None]:
+    def ending_silent_waits(
+        self, is_stopping: Callable[[], bool], give_up: Callable[[DestinationFailed], None]
+    ) -> Iterator[None]:
         """End the waits for a PostgreSQL server that has stopped answering; see `SilenceWatch`."""
         if not self.location.is_postgres:
             yield

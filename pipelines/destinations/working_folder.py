@@ -1,4 +1,4 @@
-"""Packages that an interrupted load left in dlt's working folder: finished, or put aside."""
+"""Packages that an interrupted load left in dlt's working folder: loaded, or moved out of the way."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dlt.common.destination.exceptions import SqlClientNotAvailable
 from ..errors import DestinationFailed, root_cause_text
 from ..load_runs import RUNS_TABLE
 from .dataset import Rows, select
-from .faults import is_lasting
+from .faults import is_permanent
 from .private_parts import has_rows_for, loaded_packages, prepared_packages, rewind, unprepared_packages
 
 logger = logging.getLogger("intercom_calls")
 
 
 class WaitingPackages:
-    """What waits in a pipeline's working folder.
+    """The packages in a pipeline's working folder that wait to be loaded.
 
     Args:
         pipeline: the pipeline.
-        is_callers: whether it is a caller's own, so that packages without a run's row hold the caller's own data,
+        is_callers: whether it is a caller's own. Then packages without a row of `load_runs` hold the caller's data,
             which must not be lost.
     """
 
@@ -33,14 +33,13 @@ class WaitingPackages:
         self._is_callers = is_callers
 
     def finish(self) -> bool:
-        """Load what waits, from its beginning; False where nothing was loaded.
+        """Load the waiting packages, each from its beginning; False if nothing was loaded.
 
-        A package that can't be loaded any more, or that a later load may have made out of date, is moved out of the
-        working folder, with a warning that names where to. The destination does not have its calls, so they are
-        planned again.
+        A package that fails for good, or that may be older than a later load, is moved out of the working folder; a
+        warning says where to. Its calls are not in the destination, so the run fetches them again.
 
         Raises:
-            DestinationFailed: it can't be finished, and nothing else could be loaded before it is.
+            DestinationFailed: a package can't be loaded, and blocks all others.
         """
         pipeline = self._pipeline
         self._drop_unprepared()
@@ -52,16 +51,16 @@ class WaitingPackages:
             return False
         try:
             for load_id in self._ours():
-                # from the beginning, which `delete-insert` allows: what it had put into staging may be gone, with a
-                # file that was deleted or restored, tables that were dropped, or through another load
+                # `delete-insert` allows to begin again; rows in staging may be gone: the file was deleted or restored,
+                # tables were dropped, another load used them
                 rewind(self._folder(load_id))
-            # what `pipeline.run()` does with them, but for asking the destination for a newer state: where it finds
-            # one, or no dataset, dlt throws away what waits
+            # not `pipeline.run()`, which reads the pipeline's state in the destination first: if that is newer, or
+            # there is no dataset, dlt throws the waiting packages away
             pipeline.activate()
             pipeline.normalize()
             pipeline.load()
         except Exception as error:
-            if not is_lasting(error) or self._ours() != pipeline.list_normalized_load_packages():
+            if not is_permanent(error) or self._ours() != pipeline.list_normalized_load_packages():
                 raise
             for load_id in self._ours():
                 self._set_aside(load_id, root_cause_text(error))
@@ -71,13 +70,13 @@ class WaitingPackages:
         return True
 
     def drop(self) -> None:
-        """Throw away what a run in this process prepared and could not load; the run prepares it again."""
+        """Delete the packages of this run; the run makes them again."""
         self._drop_unprepared()
         for load_id in self._ours():
             shutil.rmtree(self._folder(load_id))
 
     def forget_loaded(self, load_ids: Sequence[str]) -> None:
-        """Keep the working folder from growing: what is loaded is of no use there."""
+        """Delete loaded packages, which nobody needs any more."""
         for load_id in load_ids:
             shutil.rmtree(loaded_packages(self._pipeline.working_dir) / load_id, ignore_errors=True)
 
@@ -89,17 +88,17 @@ class WaitingPackages:
         return f"{what}; look at it with `dlt pipeline {name} info`, then load it or drop it, and run the same load"
 
     def _drop_unprepared(self) -> None:
-        """Throw away what a killed load had not prepared for loading; its calls are fetched again.
+        """Delete what a killed load had not normalized; its calls are fetched again.
 
-        dlt stumbles over it: a first package without the pipeline's schema is passed over for ever, and with it all
-        that comes later; one that was prepared but not yet taken from `extracted` is prepared twice and fails.
+        dlt fails on it: a first package without the pipeline's schema is skipped for ever, with all later ones; a
+        package that was normalized but is still in `extracted` is normalized twice.
         """
-        for left in unprepared_packages(self._pipeline.working_dir):
-            if self._is_ours(left):
-                shutil.rmtree(left)
+        for package in unprepared_packages(self._pipeline.working_dir):
+            if self._is_ours(package):
+                shutil.rmtree(package)
 
     def _is_ours(self, package: Path) -> bool:
-        """Whether a load made this package: all of them in our own working folder, else those with a run's row."""
+        """Whether this package is ours: every one in our own working folder, else those with a row of `load_runs`."""
         return not self._is_callers or has_rows_for(package, RUNS_TABLE)
 
     def _ours(self) -> list[str]:
@@ -107,9 +106,9 @@ class WaitingPackages:
         return [load_id for load_id in waiting if self._is_ours(self._folder(load_id))]
 
     def drop_loaded(self) -> int:
-        """Throw away what was loaded whole, of which the working folder had not been told when the load was killed.
+        """Delete packages that were loaded when the load was killed, but not yet moved; return how many.
 
-        dlt would refuse to complete it again, or note it in `_dlt_loads` a second time, and so double every join.
+        dlt would refuse to load them again, or add a second row to `_dlt_loads`, which doubles the rows of every join.
         """
         waiting = self._pipeline.list_normalized_load_packages()
         loaded = {*waiting} & {*self._loads_since(waiting)}
@@ -118,21 +117,18 @@ class WaitingPackages:
         return len(loaded)
 
     def _outdated(self, load_ids: Sequence[str]) -> list[str]:
-        """Packages after which another load came: from another machine, or in a file put in the place of this one.
-
-        Their answers may be older than what is there now.
-        """
+        """Packages older than the newest load: another machine has loaded since, or the DuckDB file was replaced."""
         newest = max(self._loads_since(load_ids), default="")
         return [load_id for load_id in load_ids if load_id < newest]
 
     def _loads_since(self, load_ids: Sequence[str]) -> list[str]:
-        """The loads that the destination noted, as `load_id`, which is a time, from the first of these on."""
+        """The ids of loads in the destination, from the first of these on; an id is a time."""
         if not load_ids:
             return []
         since = f"SELECT load_id WHERE load_id >= '{min(load_ids)}'"
         return [load_id for (load_id,) in _select_loads(self._pipeline, since) or ()]
 
-    def _set_aside(self, load_id: str, why: str) -> None:
+    def _set_aside(self, load_id: str, reason: str) -> None:
         place = Path(self._pipeline.pipelines_dir).parent / "set_aside" / self._pipeline.pipeline_name
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o700)  # they are people's calls
@@ -140,7 +136,7 @@ class WaitingPackages:
         logger.warning(
             "what an interrupted load left can't be loaded any more (%s); it is kept in %s, its calls are planned "
             "again",
-            why,
+            reason,
             place / load_id,
             extra={"fields": {"event": "repair"}},
         )

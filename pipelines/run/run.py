@@ -26,7 +26,7 @@ from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
 from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
 
-from ..destinations.faults import Overtaken, is_locked_file, may_pass, readable_errors, retry_while
+from ..destinations.faults import Overtaken, is_locked_file, is_transient, readable_errors, retry_while
 from ..destinations.target import Target
 from ..errors import AnotherLoad, ExitCode, exit_code_of, message_of
 from ..load_runs import load_runs_resource
@@ -65,7 +65,7 @@ def load_into(
     Raises:
         AnotherLoad, AnotherWorkspace, TokenRefused, ApiUnreachable, DestinationFailed, Stopped, UsageError
     """
-    with interruption, target.watched(lambda: interruption.signal is not None, interruption.give_up):
+    with interruption, target.ending_silent_waits(lambda: interruption.signal is not None, interruption.give_up):
         run = Run(request, ids, target, settings, interruption, summary)
         logger.info("loading into %s, dataset %s", target.location.shown, target.dataset)
         with ExitStack() as stack:
@@ -381,7 +381,7 @@ class Run:
         self._wait_for_file(lambda: retry_while(action, seconds=seconds, when=self._goes_on, outage=outage))
 
     def _goes_on(self, error: BaseException) -> bool:
-        return may_pass(error) and not is_locked_file(error) and not self._interruption.signal
+        return is_transient(error) and not is_locked_file(error) and not self._interruption.signal
 
     def _prepare_target(self) -> None:
         if self._target.pipeline.has_pending_data:
