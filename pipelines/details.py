@@ -1,4 +1,4 @@
-"""Tracebacks are kept in files beside the working files, without secrets; none is ever on the screen."""
+"""Tracebacks are saved in files beside the working files, without secrets; the screen never shows one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 _SECRET_NAMES = re.compile("TOKEN|SECRET|PASSW|KEY|CREDENTIALS|PROXY", re.IGNORECASE)
-# Shorter ones would blot out ordinary words.
+# Shorter ones are ordinary words.
 _SHORTEST_SECRET = 4
 
 
-def keep(error: BaseException) -> str:
-    """Write the traceback into a file, and say which, or why that is impossible."""
+def save_traceback(error: BaseException) -> str:
+    """Write the traceback to a file; returns a sentence that names the file, or says why it can't be written."""
     now = datetime.now(UTC)
     file = Path(os.environ.get("DLT_DATA_DIR", ".dlt/data"), "errors", f"{now:%Y-%m-%d_%H%M%S_%f}.txt")
     try:
@@ -32,8 +32,8 @@ def keep(error: BaseException) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """The text with `***` for each secret that the environment or secrets.toml holds."""
-    # not above: `sources.intercom` imports dlt, and `--help` is to be instant
+    """The text with `***` for each secret of the environment or secrets.toml."""
+    # imported here: `sources.intercom` imports dlt, and `--help` must be instant
     from sources.intercom.api.redact import masked, without
 
     for secret in sorted({*_secrets()}, key=len, reverse=True):
@@ -46,8 +46,7 @@ def _secrets() -> Iterator[str]:
     values = [value for name, value in os.environ.items() if _SECRET_NAMES.search(name)]
     for folder in (os.environ.get("DLT_PROJECT_DIR", "."), Path.home()):
         with suppress(OSError, ValueError):
-            text = Path(folder, ".dlt", "secrets.toml").read_text("utf-8-sig")
-            values += _texts(tomllib.loads(text))
+            values += _texts(tomllib.loads(Path(folder, ".dlt", "secrets.toml").read_text("utf-8-sig")))
     for value in values:
         yield value.strip(" '\"")
         with suppress(ValueError):

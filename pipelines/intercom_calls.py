@@ -16,7 +16,7 @@ import click
 
 from .cli import project
 from .cli.help import GroupedCommand, age, option
-from .cli.logs import report_end, report_ends_of_threads, set_up, with_details
+from .cli.logs import report_error, report_errors_of_threads, set_up, with_details
 from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
 from .errors import ExitCode, Interrupted, exit_code_of, printable
 from .run.interruption import stoppable
@@ -45,7 +45,7 @@ _PROJECT_HELP = "the folder with .dlt/, the default database and the working fil
 def main() -> None:
     """Load Intercom phone calls into DuckDB, PostgreSQL or another dlt destination."""
     fill_closed_descriptors()
-    report_ends_of_threads()
+    report_errors_of_threads()
 
 
 @main.command(cls=GroupedCommand, example=LOAD_EXAMPLE)
@@ -99,7 +99,7 @@ def load(**options: Any) -> None:
     summary = Summary(destination=options["destination"], dataset=options["dataset"])
 
     def end(output: dict[str, Any]) -> None:
-        report_end(summary, options["log_format"])
+        report_error(summary, options["log_format"])
         if options["as_json"]:
             print_result(json.dumps(output))
 

@@ -1,10 +1,11 @@
-"""The command `load`: ids and configuration checked, the destination locked, the run run, its end told."""
+"""The command `load`: check the ids and the configuration, run, report."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ from sources.intercom.ids.read import IdList, query_ids, read_ids, unite
 from sources.intercom.settings import resolve_settings
 
 from ..cli import project
-from ..cli.logs import end_fields
-from ..cli.progress import watcher
+from ..cli.logs import report_loaded
+from ..cli.progress import show_progress
 from ..destinations.dataset import Dataset, first_column_of_new, require_dataset_name
 from ..destinations.target import Target
-from ..errors import ExitCode, UsageError
+from ..errors import UsageError
 from ..run.interruption import Interruption, Stopped
 from ..run.request import LoadRequest
-from ..run.run import load_into
+from ..run.run import Run
 from ..summary import Summary, counted
 from .dry_run import dry_run
 
@@ -33,9 +34,9 @@ logger = logging.getLogger("intercom_calls")
 def run(
     request: LoadRequest, folder: Path, summary: Summary, end_process: Callable[[Stopped], None] | None = None
 ) -> dict[str, Any]:
-    """Do what `load` was asked for and return what `--json` prints; `summary` is kept up on the way.
+    """Load, and return what `--json` prints; `summary` is updated meanwhile.
 
-    `end_process` ends the process at once, saying why, from another thread than the one that waits.
+    `end_process` ends the process at once and reports why, from another thread than the one that waits.
 
     Raises:
         IntercomError, RunStopped: what ended the run; the message is for the user.
@@ -44,30 +45,29 @@ def run(
     _check(request)
     settings = resolve_settings()
     if not request.dry_run:
-        settings.token  # noqa: B018  a missing one is told before anything else is done
-    ids = _listed(request)
+        settings.token  # noqa: B018  fails early if it is missing
+    if not (request.call_ids or request.locations or request.ids_sql):
+        raise UsageError("no ids: give call ids as arguments, a list with --ids, or a query with --ids-sql")
+    ids = read_ids(
+        request.call_ids,
+        request.locations,
+        format=request.ids_format,
+        column=request.id_column,
+        header=not request.no_header,
+        bad=request.bad_ids,
+    )
     if not len(ids.ids) and not (request.allow_empty or request.ids_sql):
         raise BadIds("the list holds no id; pass --allow-empty where that is as it should be")
     target = Target.named(request.destination, request.dataset)
     if request.ids_sql is not None:
         ids = unite(ids, _queried(request, target, settings.lock_wait_seconds), "--ids-sql", bad=request.bad_ids)
-    _tell(ids)
-    if request.workers is not None and request.workers > LARGEST:
-        logger.warning(
-            "--workers %d: at most %d requests are in flight at once; going on with that", request.workers, LARGEST
-        )
+    _warn(ids, request)
     if request.dry_run:
         return dry_run(request, ids, settings)
-    load_into(
-        target,
-        ids,
-        request,
-        settings,
-        summary,
-        lambda to_ask: watcher("none" if request.quiet else request.progress, to_ask),
-        Interruption(end_process=end_process),
-    )
-    _report_end(summary, target)
+    interruption = Interruption(end_process=end_process)
+    show = partial(show_progress, "none" if request.quiet else request.progress)
+    Run(target, ids, request, settings, summary, interruption, show).execute()
+    report_loaded(summary, target.location.shown)
     return summary.as_json()
 
 
@@ -77,19 +77,6 @@ def _check(request: LoadRequest) -> None:
     if math.isnan(request.share):
         raise UsageError("--share nan is no share; give a number above 0 and up to 1")
     require_dataset_name(request.dataset)
-
-
-def _listed(request: LoadRequest) -> IdList:
-    if not (request.call_ids or request.locations or request.ids_sql):
-        raise UsageError("no ids: give call ids as arguments, a list with --ids, or a query with --ids-sql")
-    return read_ids(
-        request.call_ids,
-        request.locations,
-        format=request.ids_format,
-        column=request.id_column,
-        header=not request.no_header,
-        bad=request.bad_ids,
-    )
 
 
 def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable[pa.Array[Any] | pa.ChunkedArray[Any]]:
@@ -102,7 +89,7 @@ def _queried(request: LoadRequest, target: Target, lock_wait: float) -> Iterable
     return Dataset(request.destination, request.dataset, lock_wait).first_column(request.ids_sql)
 
 
-def _tell(ids: IdList) -> None:
+def _warn(ids: IdList, request: LoadRequest) -> None:
     for message in ids.bad:
         logger.warning("skipped: %s", message)
     if len(rounded := ids.rounded):
@@ -113,29 +100,7 @@ def _tell(ids: IdList) -> None:
         )
     if ids.passed_over:
         logger.info("%s webhook notifications of other topics were passed over", f"{ids.passed_over:,}")
-
-
-def _report_end(summary: Summary, target: Target) -> None:
-    """The run's last line, but where an error ended it, which is reported later and louder."""
-    counts = {
-        name: getattr(summary, name) for name in ("missing", "failed", "skipped", "already_loaded", "not_reached")
-    }
-    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
-    if summary.exit_code != ExitCode.DONE:
-        parts.append(f"exit code {summary.exit_code}")
-    hint = ""
-    if summary.failed:
-        hint = "; why calls failed is in the table call_errors, and the same command retries them"
-    if summary.exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP):
-        hint = "; stopped; the same command goes on from here"
-    logger.log(
-        logging.INFO if summary.exit_code == ExitCode.DONE else logging.WARNING,
-        "loaded %s into %s, dataset %s, in %.1f s%s%s",
-        counted(summary.loaded, "call"),
-        target.location.shown,
-        target.dataset,
-        summary.seconds,
-        f" ({', '.join(parts)})" if parts else "",
-        hint,
-        extra={"fields": {} if summary.error else end_fields(summary)},
-    )
+    if request.workers is not None and request.workers > LARGEST:
+        logger.warning(
+            "--workers %d: at most %d requests are in flight at once; going on with that", request.workers, LARGEST
+        )

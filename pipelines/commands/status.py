@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
 from dlt.destinations.sql_client import SqlClientBase
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from sources.intercom.api.workspace import Workspace
 from sources.intercom.call_requests import UNPROVEN_404, is_missing
@@ -38,14 +38,14 @@ _RUN_FIELDS = (
     *("failed", "not_reached", "seconds", "error"),
 )
 _RUNS = f"SELECT {', '.join(_RUN_FIELDS)} ORDER BY started_at DESC LIMIT {RUNS_SHOWN}"
-# a run that asked for everything it was given, and got it; one that was killed has no `finished_at`
+# requested all ids it was given, and received them; a run that was killed has no `finished_at`
 _COMPLETE = "exit_code = 0 AND finished_at IS NOT NULL AND not_reached = 0"
 _LAST_COMPLETE = f"SELECT max(started_at), max(finished_at) WHERE {_COMPLETE}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Ids in `call_errors` that failed for one reason; missing ones are none of them."""
+    """Ids in `call_errors` that failed for the same reason; missing calls are not failures."""
 
     http_status: int | None
     code: str | None
@@ -55,7 +55,7 @@ class Failure:
 
     @property
     def cause(self) -> str:
-        """The reason in a few words."""
+        """The reason, short."""
         status = f"HTTP {self.http_status}" if self.http_status else None
         return " ".join(filter(None, (status, self.code))) or "not told"
 
@@ -86,12 +86,11 @@ class Status:
 
     Attributes:
         calls: rows of the table `calls`, deleted ones included.
-        workspace, workspace_name: whose calls these are; None where no run told it.
-        data_as_of: when the newest run began that asked for everything it was given, and got it (a call that is
-            missing counts as got); what it was given is no older than that.
-        complete_run_at: when the last such run ended.
+        workspace, workspace_name: whose calls these are; None where no run knew it.
+        data_as_of: when the newest complete run began: it received all ids it was given (a missing call counts).
+        complete_run_at: when that run ended.
         open_calls: calls without an end.
-        deleted_calls: calls that were loaded and have since been answered 404.
+        deleted_calls: loaded calls that answered 404 later.
         missing: ids in `call_errors` that Intercom has no call for.
         runs: the newest rows of `load_runs`.
     """
@@ -109,7 +108,7 @@ class Status:
     deleted_calls: int = 0
     missing: int = 0
     failures: Sequence[Failure] = ()
-    runs: Sequence[Mapping[str, Any]] = field(default=())
+    runs: Sequence[Mapping[str, Any]] = ()
 
     @property
     def failed(self) -> int:
@@ -128,18 +127,18 @@ class Status:
 
 
 def run(destination: str, dataset: str, *, as_json: bool, max_age: timedelta | None = None) -> ExitCode:
-    """Print the status of a dataset to stdout, and give the exit code: 3 where it is older than `max_age`, else 0.
+    """Print the status of a dataset to stdout.
 
-    Args:
-        destination: dlt's name of it.
-        dataset: its name.
-        as_json: one JSON object, instead of a table.
-        max_age: how long ago the last complete run may have ended; None: whenever.
+    Returns:
+        INCOMPLETE where the last complete run ended longer than `max_age` ago, else DONE.
 
     Raises:
         ConfigurationError, UsageError, DestinationFailed
     """
-    status = read_status(destination, dataset)
+    there = Dataset(destination, dataset, resolve_settings().lock_wait_seconds)
+    status = Status(destination, dataset, there.location.shown)
+    if not there.location.is_new:
+        status = there.ask(partial(_read, empty=status))
     if as_json:
         click.echo(json.dumps(status.as_json(), default=_isoformat))
     else:
@@ -164,17 +163,6 @@ def _outdated(complete_run_at: datetime | None, max_age: timedelta) -> str | Non
     )
 
 
-def read_status(destination: str, dataset: str) -> Status:
-    """Ask the destination; it is not changed, and no database is made where there is none.
-
-    Raises:
-        ConfigurationError, UsageError, DestinationFailed
-    """
-    there = Dataset(destination, dataset, resolve_settings().lock_wait_seconds)
-    empty = Status(destination, dataset, there.location.shown)
-    return empty if there.location.is_new else there.ask(lambda client: _read(client, empty))
-
-
 def _read(client: SqlClientBase[Any], empty: Status) -> Status:
     rows = select(client, "calls", _CALLS)
     if rows is None:
@@ -182,6 +170,11 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
     [(calls, newest_call_at, open_calls, deleted_calls)] = rows
     workspace = read_workspace(client)
     errors = [Failure(*row) for row in select(client, "call_errors", _ERRORS) or ()]
+    failures = [
+        replace(error, last_failed_at=_utc(error.last_failed_at))
+        for error in errors
+        if not is_missing(error.http_status, error.code)
+    ]
     [(data_as_of, complete_run_at)] = select(client, "load_runs", _LAST_COMPLETE) or [(None, None)]
     return replace(
         empty,
@@ -193,16 +186,10 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
         complete_run_at=_utc(complete_run_at),
         open_calls=open_calls,
         deleted_calls=deleted_calls,
-        missing=sum(error.ids for error in errors if _is_missing(error)),
-        failures=[
-            replace(error, last_failed_at=_utc(error.last_failed_at)) for error in errors if not _is_missing(error)
-        ],
+        missing=sum(error.ids for error in errors) - sum(failure.ids for failure in failures),
+        failures=failures,
         runs=[_run_fields(row) for row in select(client, "load_runs", _RUNS) or ()],
     )
-
-
-def _is_missing(error: Failure) -> bool:
-    return is_missing(error.http_status, error.code)
 
 
 def _run_fields(row: Sequence[Any]) -> dict[str, Any]:
@@ -218,7 +205,7 @@ def _show(status: Status, console: Console) -> None:
         console.print("nothing is loaded yet; begin with: intercom-calls load --ids calls.csv")
         return
     now = datetime.now(UTC)
-    facts = _table(None, "left", "left")
+    facts = _table(None)
     if status.workspace:
         facts.add_row("workspace", printable(str(Workspace(status.workspace, status.workspace_name))))
     facts.add_row("calls", f"{status.calls:,}")
@@ -231,20 +218,15 @@ def _show(status: Status, console: Console) -> None:
         facts.add_row("deleted calls", f"{status.deleted_calls:,}, kept with _deleted_at")
     facts.add_row("missing", f"{status.missing:,} ids that Intercom has no call for")
     facts.add_row("failed", f"{status.failed:,} ids" + (", see below" if status.failed else ""))
-    console.print(facts)
-    console.print()
+    console.print(facts, "")
     if status.failures:
-        console.print(_failures(status.failures, now))
-        console.print()
+        console.print(_failures(status.failures, now), "")
     if status.runs:
         console.print(_runs(status.runs))
 
 
 def _failures(failures: Sequence[Failure], now: datetime) -> Table:
-    table = _table("Failed ids by cause", "left", "right", "left", "left", "left")
-    table.show_header = True
-    for column, heading in zip(table.columns, ("cause", "ids", "one of them", "last", "mend"), strict=True):
-        column.header = heading
+    table = _table("Failed ids by cause", "cause", ">ids", "one of them", "last", "mend")
     for failure in failures:
         table.add_row(
             printable(failure.cause),
@@ -257,11 +239,7 @@ def _failures(failures: Sequence[Failure], now: datetime) -> Table:
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Last runs", "left", "left", "right", "right", "right", "right", "right")
-    table.show_header = True
-    headings = ("started (UTC)", "ended", "ids", "loaded", "missing", "failed", "seconds")
-    for column, heading in zip(table.columns, headings, strict=True):
-        column.header = heading
+    table = _table("Last runs", "started (UTC)", "ended", ">ids", ">loaded", ">missing", ">failed", ">seconds")
     for run in runs:
         counts = (f"{run[name] or 0:,}" for name in ("requested", "loaded", "missing", "failed"))
         table.add_row(f"{run['started_at']:%Y-%m-%d %H:%M:%S}", _end(run), *counts, f"{run['seconds'] or 0:,.1f}")
@@ -276,15 +254,16 @@ def _end(run: Mapping[str, Any]) -> str:
     return f"exit {run['exit_code']}" + (f": {printable(run['error'])}" if run["error"] else "")
 
 
-def _table(title: str | None, *justified: Any) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-    for justify in justified:
-        table.add_column(justify=justify)
+def _table(title: str | None, *headings: str) -> Table:
+    """A table without lines; a heading with `>` is that of a column of numbers."""
+    table = Table(title=title, title_justify="left", show_header=bool(headings), box=None, padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading.lstrip(">"), justify="right" if heading.startswith(">") else "left")
     return table
 
 
-def _moment(moment: datetime | None, now: datetime) -> Text:
-    return Text("none" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC ({_ago(moment, now)})")
+def _moment(moment: datetime | None, now: datetime) -> str:
+    return "none" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC ({_ago(moment, now)})"
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""The guards: whether the 404s of a run are to be believed, or the token or the list looks like another workspace's."""
+"""Whether the 404s of a run can be believed, or the token or the list seems to be of another workspace."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ LARGEST_SHARE = 0.2
 
 
 class Guard:
-    """Counts what was asked for and what was missing, over the whole run.
+    """Counts the 404s of a whole run.
 
     Attributes:
-        knows_workspace: whether `GET /me` told the token's workspace.
+        knows_workspace: whether `GET /me` named the token's workspace.
         vanished: the `call_errors` rows of loaded calls that answered 404; not yet marked deleted.
-        unproven: how many 404s are recorded as failed, since nothing proves that they are this workspace's.
+        unproven: how many 404s are recorded as failed, since they may be another workspace's.
     """
 
     def __init__(self) -> None:
         self.knows_workspace = False
         self.vanished: list[ErrorRow] = []
+        self.unproven = 0
         self._has_200 = False
         self._loaded = 0
-        self.unproven = 0
         self._new: list[tuple[ErrorRow, Known | None]] = []  # of ids not known as missing, while nothing is proven
 
-    def saw(self, answered_200: int, missing: Sequence[ErrorRow], known: Mapping[str, Known]) -> None:
-        """Count a chunk: how many calls came, the rows of those missing, and what was known of any."""
+    def add(self, answered_200: int, missing: Sequence[ErrorRow], known: Mapping[str, Known]) -> None:
+        """Count a chunk: its calls, the rows of its missing ones, and what the destination holds of any."""
         self._has_200 = self._has_200 or answered_200 > 0
         self._loaded += sum(_was_loaded(before) for before in known.values())
         for row in missing:
@@ -42,13 +42,13 @@ class Guard:
 
     @property
     def is_unproven(self) -> bool:
-        """Whether neither a 200 nor the workspace vouches for the token, and so many 404s came."""
+        """Whether there are many 404s, no 200, and the workspace is unknown."""
         return not (self.knows_workspace or self._has_200) and len(self._new) >= ENOUGH
 
     def judged(self, errors: Sequence[ErrorRow]) -> tuple[list[ErrorRow], int]:
-        """A chunk's rows as they are to be written, and how many 404s are recorded as failed then.
+        """A chunk's rows to write, and how many 404s of the run are then recorded as failed.
 
-        Where the verdict changes, the rows of earlier chunks are among them.
+        When the verdict changes, the rows of earlier chunks are written again.
         """
         if self.is_unproven:
             changed = [_unproven(row, before) for row, before in self._new[self.unproven :]]
@@ -58,20 +58,20 @@ class Guard:
         rows = [*(row for row in errors if row.call_id not in rewritten), *changed]
         return rows, len(self._new) if self.is_unproven else 0
 
-    def recorded(self, unproven: int) -> None:
-        """Note that a chunk was loaded, with so many 404s recorded as failed."""
+    def loaded(self, unproven: int) -> None:
+        """Note that a chunk is loaded, with so many 404s of the run recorded as failed."""
         self.unproven = unproven
         if self._has_200:
             self._new = []
 
     @property
     def many_vanished(self) -> bool:
-        """Whether more loaded calls are gone than can be believed without a further proof."""
+        """Whether more loaded calls answered 404 than can be believed without a check."""
         return len(self.vanished) >= ENOUGH and len(self.vanished) > LARGEST_SHARE * self._loaded
 
 
 def _unproven(row: ErrorRow, before: Known | None) -> ErrorRow:
-    """The row as a failure; attempts and the first time go on counting where the id had failed before."""
+    """The row as a failure; where the id had failed before, attempts and the first time continue."""
     if before is not None and before.is_missing is False:
         row = row._replace(
             attempts=(row.attempts or 0) + (before.attempts or 0),

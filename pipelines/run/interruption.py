@@ -14,12 +14,12 @@ from ..errors import AnotherLoad, DestinationFailed, ExitCode, Interrupted, RunS
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# How long what was under way has to end, once a signal has come; a query may hold the main thread in C.
-_UNWIND_SECONDS = 3.0
+# How long the main thread may take to end after a signal; a query may hold it in C.
+_END_SECONDS = 3.0
 
 
 class Stopped(RunStopped):
-    """A signal came while the run waited for the destination, or for another load there."""
+    """A signal while the run waited for the destination, or for another load there."""
 
     goes_on = True
 
@@ -30,54 +30,54 @@ class Stopped(RunStopped):
 
 @contextmanager
 def stoppable(end_process: Callable[[Interrupted], None]) -> Iterator[None]:
-    """Raise `Interrupted` where a signal finds the main thread, outside a run; a second one ends the process at once.
+    """Raise `Interrupted` in the main thread on a signal outside a run; a second one ends the process at once.
 
     Args:
-        end_process: ends the process at once, saying why; called from another thread where the main one does not
-            come back from C in a few seconds.
+        end_process: ends the process at once and reports why; called from another thread if the main one does not
+            return from C in a few seconds.
     """
-    signals = _noted_signals()
-    came: list[Interrupted] = []
-    over = threading.Event()
+    signals = _handled_signals()
+    received: list[Interrupted] = []
+    is_over = threading.Event()
 
-    def note(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
-        came.append(Interrupted(signal.Signals(number)))
-        raise came[0]
+        received.append(Interrupted(signal.Signals(number)))
+        raise received[0]
 
-    def hear(number: int) -> None:
-        if not over.wait(_UNWIND_SECONDS):
+    def end_if_stuck(number: int) -> None:
+        if not is_over.wait(_END_SECONDS):
             end_process(Interrupted(signal.Signals(number)))
 
-    previous = {number: signal.signal(number, note) for number in signals}
-    _listen(hear)
+    previous = {number: signal.signal(number, handle) for number in signals}
+    _listen(end_if_stuck)
     try:
         yield
     except Exception as error:
-        if came:  # DuckDB, for one, makes an error of its own of it
-            raise came[0] from error
+        if received:  # DuckDB, for one, turns it into its own error
+            raise received[0] from error
         raise
     finally:
-        over.set()
-        if not came:
+        is_over.set()
+        if not received:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
 
 class Interruption:
-    """Notes the first signal and tells whoever asked to be told; a context manager.
+    """A context manager that notes the first signal and calls what `on_signal` was given.
 
-    A run that fails to load after the signal ends as stopped rather than failed. Outside the main thread, where
-    Python handles no signal, it notes none.
+    A run that fails to load after the signal ends as stopped, not as failed. Outside the main thread Python handles no
+    signals, and none is noted.
 
     Args:
-        in_command: whether the process is the command's own, which a second signal ends at once; in another's it goes
-            to whom it would have gone before.
-        end_process: ends the command's process at once, saying why; for a wait that nothing else can end.
+        in_command: whether the process is the command's own, which a second signal ends at once. In another process
+            the second signal goes to the handler that was there before.
+        end_process: ends the command's process at once and reports why; for a wait that nothing else can end.
 
     Attributes:
-        signal: the signal that came, or None.
+        signal: the first signal, or None.
     """
 
     def __init__(self, *, in_command: bool = True, end_process: Callable[[Stopped], None] | None = None) -> None:
@@ -87,36 +87,36 @@ class Interruption:
         self._stop: Callable[[], None] | None = None
         self._previous: dict[signal.Signals, _Handler] = {}
 
-    def tell(self, stop: Callable[[], None]) -> None:
-        """Call `stop` when a signal comes, or now where one has come."""
+    def on_signal(self, stop: Callable[[], None]) -> None:
+        """Call `stop` on the first signal; now, if there was one."""
         self._stop = stop
         if self.signal is not None:
             stop()
 
     def give_up(self, error: DestinationFailed) -> None:
-        """End the process, where it is the command's, after a signal, since `error` keeps it from ending in order."""
+        """After a signal, end the command's process, since `error` keeps it from ending in order."""
         if self._in_command and self._end_process is not None and self.signal is not None:
             self._end_process(Stopped(self.signal, error))
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in _noted_signals()}
+            self._previous = {number: signal.signal(number, self._handle) for number in _handled_signals()}
             if self._in_command:
-                _listen(self._hear)
+                _listen(self._note)
         return self
-
-    def _hear(self, number: int) -> None:
-        if self.signal is None:
-            self.signal = signal.Signals(number)
-            if self._stop is not None:
-                self._stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._restore()
         if self.signal is not None and isinstance(error, (DestinationFailed, AnotherLoad)):
             raise Stopped(self.signal, error) from error
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _note(self, number: int) -> None:
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+            if self._stop is not None:
+                self._stop()
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self._restore()
         if self._in_command:
@@ -130,23 +130,23 @@ class Interruption:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
 
 
-def _noted_signals() -> list[signal.Signals]:
+def _handled_signals() -> list[signal.Signals]:
     # under nohup a hang-up is ignored, and stays so
     return [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 def _listen(first: Callable[[int], None]) -> None:
-    """Call `first` with a signal that comes while the main thread waits in C, where no handler runs.
+    """Call `first` on a signal even while the main thread waits in C, where no handler runs.
 
-    The next one ends the process at once. Whoever listens later hears in its place.
+    The next signal ends the process at once. A later call of `_listen` replaces this one.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
-    def hear() -> None:
+    def listen() -> None:
         numbers = (number[0] for number in iter(lambda: os.read(reader, 1), b"") if number[0] in _SIGNALS)
         threading.Thread(target=first, args=(next(numbers),), daemon=True).start()
         os._exit(ExitCode.of_signal(next(numbers)))
 
-    threading.Thread(target=hear, name="signals", daemon=True).start()
+    threading.Thread(target=listen, name="signals", daemon=True).start()

@@ -69,7 +69,7 @@ def test_a_line_now_and_then_says_how_far_the_load_is(
     api.configure(latency_seconds=0.05, statuses={"gone": 404, "refused": 400})
     settings = Settings(base_url=api.url, access_token=api.token)
     ids = ["gone", "refused", *(str(number) for number in range(1_000_001, 1_000_009))]
-    with Fetch(iter(ids), settings, workers=1, chunk_size=100) as fetch, progress.watcher("log", 10)(fetch):
+    with Fetch(iter(ids), settings, workers=1, chunk_size=100) as fetch, progress.show_progress("log", fetch, 10):
         fetch.take()
     lines = [message for message in caplog.messages if " of 10 calls, " in message]
     full = re.compile(r"[3-9] of 10 calls, \d+/s, 0 min left, 1 missing, 1 failed")
