@@ -1,4 +1,4 @@
-"""The command `demo`: a load from a bundled stand-in of the Calls API, and what can be asked of the result."""
+"""The command `demo`: a load from a bundled stand-in of the Calls API, and questions answered from its calls."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ WORKSPACE_CALLS = 20_000
 CALLS = 1_500
 LATENCY_SECONDS = 0.05
 IDS_FILE = "sample_ids.csv"
-# -P: a folder `sandbox` where the user stands is not ours
+# -P: a folder `sandbox` in the current folder is not ours
 _SANDBOX = [sys.executable, "-P", "-m", "sandbox", "--calls", str(WORKSPACE_CALLS)]
 
 QUERY = "SELECT ended_reason, count(*) AS calls FROM intercom.calls GROUP BY 1 ORDER BY 2 DESC"
 
 
 def run(folder: Path, progress: Style) -> int:
-    """Load the stand-in's newest calls into a project of the demo's own, and answer questions from them.
+    """Load the stand-in's newest calls into the demo's own project, and answer questions from them.
 
     Args:
-        folder: the demo's project; made where it is not there. What an earlier demo loaded is not asked for again.
+        folder: the demo's project; made if missing. What an earlier demo loaded is not requested again.
         progress: as of `load`.
 
     Returns:
@@ -58,7 +58,7 @@ def run(folder: Path, progress: Style) -> int:
         raise UsageError(f"{folder / project.DUCKDB_FILE} is not the demo's; pass --project with another folder")
     with _stand_in() as url:
         _write_ids(folder / IDS_FILE)
-        _only_for_the_demo(folder, url)
+        _replace_configuration(folder, url)
         shown = os.path.relpath(folder)
         load = f"load --ids {shlex.quote(os.path.join(shown, IDS_FILE))} --project {shlex.quote(shown)}"
         logger.info(
@@ -87,14 +87,14 @@ def run(folder: Path, progress: Style) -> int:
 
 @contextmanager
 def _stand_in() -> Iterator[str]:
-    """The stand-in's address, while it runs; it ends with its standard input, so that it can't outlive the demo."""
+    """Runs the stand-in; yields its address. It ends when its standard input closes, so it can't outlive the demo."""
     process = subprocess.Popen(  # noqa: S603  our own program
         [*_SANDBOX, "--latency", str(LATENCY_SECONDS), "--token", TOKEN, "--config", "-"],
-        env=_where_ours_is_first(),
+        env=_sandbox_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for the load, which ends in order only while it is answered
+        start_new_session=True,  # Ctrl-C is for the load, which ends in order only while the API answers
     )
     with process:
         assert process.stdin is not None
@@ -110,15 +110,15 @@ def _stand_in() -> Iterator[str]:
             process.terminate()
 
 
-def _where_ours_is_first() -> dict[str, str]:
-    """The environment for the sandbox: no other folder of that name is found before ours."""
+def _sandbox_environment() -> dict[str, str]:
+    """The environment of the sandbox's process, in which our folder of that name is found first."""
     ours = str(Path(__file__).resolve().parents[2])
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))}
 
 
 def _write_ids(file: Path) -> None:
     listed = subprocess.run(  # noqa: S603  our own program
-        [*_SANDBOX, "ids"], env=_where_ours_is_first(), stdout=subprocess.PIPE, text=True, check=True
+        [*_SANDBOX, "ids"], env=_sandbox_environment(), stdout=subprocess.PIPE, text=True, check=True
     )
     newest = listed.stdout.split()[-CALLS:]
     try:
@@ -130,8 +130,8 @@ def _write_ids(file: Path) -> None:
         ) from None
 
 
-def _only_for_the_demo(folder: Path, url: str) -> None:
-    """Let nothing of the user's own configuration lead the demo to a real API or a real database."""
+def _replace_configuration(folder: Path, url: str) -> None:
+    """Keep the user's own configuration from leading the demo to a real API or database."""
     for name in list(os.environ):
         if name.startswith(("SOURCES__", "DESTINATION__", "DLT_", "INTERCOM_")):
             del os.environ[name]
@@ -173,12 +173,12 @@ def _what_next(shown: str, command: str, console: Console) -> None:
 
 
 def _quoted(code: str) -> str:
-    # as people write it, where that does
+    # in double quotes, as people write it, where that is safe
     return shlex.quote(code) if set(code) & set('"$`\\!') else f'"{code}"'
 
 
 def _as_typed(executable: str) -> str:
-    """The shortest way to call it from where the user stands."""
+    """The shortest way to call it from the current folder."""
     if (found := shutil.which(Path(executable).name)) and os.path.samefile(found, executable):
         return Path(executable).name
     relative = os.path.relpath(executable)

@@ -1,11 +1,10 @@
-"""Four plain questions, answered from `calls`; the SQL stands in docs/questions.md too, where there are more."""
+"""Four questions, answered from `calls`; docs/questions.md has the same SQL, and more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
-from typing import Any, Protocol
 
+import duckdb
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -49,29 +48,22 @@ LIMIT 5"""
 _BAR_WIDTH = 30
 
 
-class Database(Protocol):
-    """What answers SQL: a DuckDB connection, or anything of that shape."""
-
-    def execute(self, query: str) -> Any:
-        """Run `query`; the result has `fetchall()`."""
-
-
-def show_answers(database: Database, console: Console) -> None:
-    """Ask the four questions and print an answer each; times are UTC."""
+def show_answers(database: duckdb.DuckDBPyConnection, console: Console) -> None:
+    """Print an answer to each of the four questions; times are UTC."""
     days = database.execute(CALLS_A_DAY).fetchall()
     if not days:
         console.print("no calls are loaded yet, so there is nothing to answer")
         return
-    counts = [(_day(day), calls) for day, calls, _ in reversed(days)]
+    counts = [(f"{day:%a %Y-%m-%d}", calls) for day, calls, _ in reversed(days)]
     _show_bars("Calls a day (the last 14 days with calls, UTC)", counts, console)
-    facts = Table(title="Answered, and how fast", title_justify="left", show_header=True)
+    facts = Table(title="Answered, and how fast", title_justify="left")
     for heading in ("direction", "calls", "answered", "median time to answer", "nine in ten within"):
         facts.add_column(heading, justify="left" if heading == "direction" else "right")
     waits = {direction: rest for direction, *rest in database.execute(TIME_TO_ANSWER).fetchall()}
     for direction, calls, percent in database.execute(SHARE_ANSWERED).fetchall():
         median, p90 = waits.get(direction, (None, None))
         facts.add_row(direction or "not told", f"{calls:,}", f"{percent:.1f} %", _seconds(median), _seconds(p90))
-    _show(facts, console)
+    console.print(facts, "")
     hours = database.execute(BUSIEST_HOURS).fetchall()
     counts = [(f"{hour:02}:00 to {hour + 1:02}:00", calls) for hour, calls in hours]
     _show_bars("Busiest hours (UTC)", counts, console)
@@ -86,16 +78,7 @@ def _show_bars(title: str, rows: Sequence[tuple[str, int]], console: Console) ->
     table.add_column(no_wrap=True, overflow="crop")
     for label, calls in rows:
         table.add_row(label, f"{calls:,}", Text(mark * max(1, round(calls / most * _BAR_WIDTH)), style="cyan"))
-    _show(table, console)
-
-
-def _show(table: Table, console: Console) -> None:
-    console.print(table)
-    console.print()
-
-
-def _day(day: date) -> str:
-    return f"{day:%a %Y-%m-%d}"
+    console.print(table, "")
 
 
 def _seconds(seconds: float | None) -> str:
