@@ -68,8 +68,10 @@ def intercom(
         TokenRefused, ApiUnreachable: while extracting; dlt wraps them in `PipelineStepFailed`.
     """
     extraction = Extraction(
-        ids,
-        resolve_source_settings(access_token=access_token, region=region, base_url=base_url, api_version=api_version),
+        ids=ids,
+        settings=resolve_source_settings(
+            access_token=access_token, region=region, base_url=base_url, api_version=api_version
+        ),
         id_column=id_column,
         bad_ids=bad_ids,
         refresh=refresh,

@@ -62,8 +62,6 @@ def reconcile(chunk: Chunk, plan: Plan, *, by_time: bool = False) -> Reconciled:
     known = plan.known([*ids, *(error.call_id for error in chunk.errors)])
     newer_ids = [call_id for batch in chunk.newer for call_id in _ids(batch)]
     newer, _ = _not_older(chunk.newer, plan.known(newer_ids), by_time)
-    if not known:
-        return Reconciled(chunk.calls, [_error_row(error, None) for error in chunk.errors], [], known, newer)
     calls, stale = _not_older(chunk.calls, known, by_time)
     late = {error.call_id for error in chunk.errors if by_time and _is_loaded_since(error, known.get(error.call_id))}
     stale += sorted(late)
@@ -84,6 +82,8 @@ def _not_older(
     batches: Sequence[pa.RecordBatch], known: Mapping[str, Known], by_time: bool
 ) -> tuple[list[pa.RecordBatch], list[str]]:
     """The rows that are not older than the loaded ones, and the ids of the others."""
+    if not known:
+        return list(batches), []
     kept: list[pa.RecordBatch] = []
     stale: list[str] = []
     for batch in batches:

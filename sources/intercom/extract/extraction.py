@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from dataclasses import InitVar, dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
@@ -33,6 +34,7 @@ ITEM_ROWS = 1_000
 _TURN_SECONDS = 0.5
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Extraction:
     """Fetches calls for the resources of one source object, each time that dlt extracts it.
 
@@ -43,34 +45,26 @@ class Extraction:
         ConfigurationError: an argument has a wrong value.
     """
 
-    def __init__(
-        self,
-        ids: Ids | None,
-        settings: Settings,
-        *,
-        id_column: str | None,
-        bad_ids: BadIdsChoice,
-        refresh: Refresh,
-        strategy: Strategy,
-        workers: int | None,
-        share: float,
-        item_format: ItemFormat,
-    ) -> None:
-        _one_of("refresh", refresh, Refresh)
-        _one_of("strategy", strategy, Strategy)
+    ids: InitVar[Ids | None]
+    settings: Settings
+    id_column: InitVar[str | None]
+    bad_ids: InitVar[BadIdsChoice]
+    refresh: Refresh
+    strategy: Strategy
+    workers: int | None
+    share: float
+    item_format: ItemFormat
+
+    def __post_init__(self, ids: Ids | None, id_column: str | None, bad_ids: BadIdsChoice) -> None:
+        _one_of("refresh", self.refresh, Refresh)
+        _one_of("strategy", self.strategy, Strategy)
         _one_of("bad_ids", bad_ids, BadIdsChoice)
-        _one_of("item_format", item_format, ItemFormat)
-        if not _is_number(share, float) or not 0 < share <= 1:
-            raise ConfigurationError(f"share = {share!r} must be a number above 0 and at most 1", "share")
-        if workers is not None and (not _is_number(workers, int) or workers < 1):
-            raise ConfigurationError(f"workers = {workers!r} must be a whole number, 1 or more", "workers")
+        _one_of("item_format", self.item_format, ItemFormat)
+        if not _is_number(self.share, float) or not 0 < self.share <= 1:
+            raise ConfigurationError(f"share = {self.share!r} must be a number above 0 and at most 1", "share")
+        if self.workers is not None and (not _is_number(self.workers, int) or self.workers < 1):
+            raise ConfigurationError(f"workers = {self.workers!r} must be a whole number, 1 or more", "workers")
         self.given = GivenIds(ids, id_column, bad_ids)
-        self._settings = settings
-        self._refresh = refresh
-        self._strategy = strategy
-        self._workers = workers
-        self._share = share
-        self._item_format = item_format
         drop_expected()
         self._run: _Run | None = None
 
@@ -98,9 +92,9 @@ class Extraction:
 
     def plan(self, source: DltSource | None) -> Plan:
         """What to fetch, given what is in the tables that the running pipeline is about to write."""
-        target = Target.of(source, self._item_format)
-        target.refuse_loss(self._refresh)
-        plan = Plan(self.given.read().ids, self._refresh, self._settings.settle_hours)
+        target = Target.of(source, self.item_format)
+        target.refuse_loss(self.refresh)
+        plan = Plan(self.given.read().ids, self.refresh, self.settings.settle_hours)
         if current_pipeline() is not None:  # iterated without a pipeline, nothing is known to be loaded
             pipeline = dlt.current.pipeline()
             schema = source.schema if source else None
@@ -112,17 +106,17 @@ class Extraction:
         """Start to fetch in the background."""
         fetch = Fetch(
             plan.call_ids(),
-            self._settings,
-            workers=self._workers,
-            share=self._share,
+            self.settings,
+            workers=self.workers,
+            share=self.share,
             chunk_size=ITEM_ROWS,
-            strategy=self._strategy,
+            strategy=self.strategy,
         )
         return fetch.__enter__()
 
     def empty(self, item: Item, load_id: str | None) -> Rows:
         """Makes dlt create a table and its columns without a row."""
-        return dlt.mark.materialize_table_schema() if self._item_format == "object" else with_load_id(item, load_id)
+        return dlt.mark.materialize_table_schema() if self.item_format == "object" else with_load_id(item, load_id)
 
     def items(self, item: Item, load_id: str | None) -> Rows:
         """Arrow data as dlt gets it. Without a row it is an empty list, which dlt counts but does not write.
@@ -131,7 +125,7 @@ class Extraction:
         """
         if not item.num_rows:
             return []
-        return item.to_pylist() if self._item_format == "object" else with_load_id(item, load_id)
+        return item.to_pylist() if self.item_format == "object" else with_load_id(item, load_id)
 
 
 class _Run:

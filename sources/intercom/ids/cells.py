@@ -19,16 +19,6 @@ class BadCell:
     reason: str
 
 
-def line_places(rows: Sequence[int]) -> list[str]:
-    """The places of a list whose rows are its lines."""
-    return [f"line {row}" for row in rows]
-
-
-def row_places(rows: Sequence[int]) -> list[str]:
-    """The places of a list that has rows but no lines."""
-    return [f"row {row}" for row in rows]
-
-
 @dataclass(frozen=True, slots=True)
 class Cells:
     """A batch of the cells in which ids are expected.
@@ -36,7 +26,7 @@ class Cells:
     Attributes:
         values: string or (where UTF-8 is not certain) binary; null where there is nothing.
         rows: the number of each value's row, ascending, from 1.
-        places: turns row numbers into words ("line 12").
+        place: turns a row number into words ("line 12").
         faults: rows without a usable value, ascending.
         blank: rows without a value that are not in `values`.
         passed_over: webhook notifications of other topics.
@@ -44,7 +34,7 @@ class Cells:
 
     values: pa.StringArray | pa.BinaryArray
     rows: Sequence[int]
-    places: Callable[[Sequence[int]], list[str]] = line_places
+    place: Callable[[int], str] = "line {}".format
     faults: Sequence[BadCell] = ()
     blank: int = 0
     passed_over: int = 0
@@ -60,9 +50,9 @@ class Batch:
     blank: int = 0
     passed_over: int = 0
 
-    def cells(self, places: Callable[[Sequence[int]], list[str]] = line_places) -> Cells:
+    def cells(self, place: Callable[[int], str] = "line {}".format) -> Cells:
         """The collected cells."""
-        return Cells(text_array(self.values), self.rows, places, self.faults, self.blank, self.passed_over)
+        return Cells(text_array(self.values), self.rows, place, self.faults, self.blank, self.passed_over)
 
 
 def text_array(values: Sequence[str | None]) -> pa.StringArray | pa.BinaryArray:

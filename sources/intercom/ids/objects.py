@@ -1,13 +1,13 @@
 """Ids that a program holds: values, rows, Arrow data, columns and frames of pandas, polars and the like.
 
-No such library is imported. Arrow's PyCapsule interface (`__arrow_c_stream__`, `__arrow_c_array__`), `to_numpy` and
-`__array__` tell what an object is.
+None of these libraries is imported: Arrow's PyCapsule interface (`__arrow_c_stream__`, `__arrow_c_array__`),
+`to_numpy` and `__array__` show what an object is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
 from typing import Any, TypeAlias, cast
@@ -23,16 +23,13 @@ from .validate import shown
 
 ORIGIN = "ids"
 _OPTION = "id_column="
+_place = "id {} given".format
 # A part of the ids, as values or as Arrow data, and what messages call it.
 _Stretch: TypeAlias = "tuple[list[object] | pa.Array[Any] | pa.ChunkedArray[Any], str]"
 
 
 def refuse_kind(given: object, column: str | None) -> None:
-    """Refuse at once what can't be ids, without reading any.
-
-    Raises:
-        BadIds: with what to write instead.
-    """
+    """Refuse at once what can't be ids, without reading any; the message says what to write instead."""
     kind = type(given).__name__
     if isinstance(given, str):
         raise BadIds(f"ids = {shown(given)} is one text, not a list of ids; write ids=[{shown(given)}]")
@@ -51,10 +48,10 @@ def refuse_kind(given: object, column: str | None) -> None:
 
 
 def cells(given: object, column: str | None) -> Iterator[Cells]:
-    """The cells of what `refuse_kind` let pass, batch by batch; rows are places among all that was given.
+    """The cells of all that `refuse_kind` allows, batch by batch; ids are numbered across all batches.
 
     Raises:
-        BadIds: the column can't be told, or its type is one that ids lose digits in.
+        BadIds: the column is unknown, or its type may have lost digits of ids.
     """
     refuse_kind(given, column)
     picker = _Picker(column)
@@ -63,7 +60,7 @@ def cells(given: object, column: str | None) -> Iterator[Cells]:
         if isinstance(values, list):
             yield picker.cells(values, first)
         else:
-            yield from (replace(part, places=_places) for part in parquet.numbered([values], origin, first))
+            yield from parquet.numbered([values], origin, first, _place)
         first += len(values)
 
 
@@ -83,7 +80,7 @@ class _Picker:
                 batch.rows.append(row)
             except ValueError as unfit:
                 batch.faults.append(BadCell(row, _named(value), str(unfit)))
-        return batch.cells(_places)
+        return batch.cells(_place)
 
     def _text(self, value: object, row: int) -> str | None:
         if not isinstance(value, str) and isinstance(value, Mapping):
@@ -160,10 +157,6 @@ def _column_names(given: Any) -> list[str] | None:
 def _named(value: object) -> str:
     """A value for a message; of a row its names alone."""
     return f"a row of {', '.join(map(str, value))}" if isinstance(value, Mapping) else str(value)
-
-
-def _places(rows: Sequence[int]) -> list[str]:
-    return [f"id {row} given" for row in rows]
 
 
 def _instead(given: object) -> str:

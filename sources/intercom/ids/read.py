@@ -197,8 +197,6 @@ class _Union:
         for index in pc.indices_nonzero(bad)[:few]:
             at = int(index.as_py())
             faults.append(BadCell(cells.rows[at], ids[at].as_py(), reason(ids[at].as_py())))
-        faults = sorted(faults, key=lambda fault: fault.row)[:few]
-        places = cells.places([fault.row for fault in faults])
-        for place, fault in zip(places, faults, strict=True):
-            where = f"{name} {place}".lstrip()
+        for fault in sorted(faults, key=lambda fault: fault.row)[:few]:
+            where = f"{name} {cells.place(fault.row)}".lstrip()
             self._bad.append(f"{where}: {shown(fault.value)} can't be a call id ({fault.reason})")

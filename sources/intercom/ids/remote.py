@@ -41,7 +41,7 @@ def download(url: str, copy: Path, name: str) -> None:
     except ValueError as error:
         raise ConfigurationError(f"{name}: no driver reads {scheme}:// ({error}); download the list first") from error
     try:
-        filesystem.get_file(path, str(copy), callback=_bounds(name))
+        filesystem.get_file(path, str(copy), callback=_limits(name))
     except BadIds:
         raise
     except Exception as error:  # each driver raises its own kinds
@@ -66,22 +66,19 @@ def _install(scheme: str, error: ImportError) -> str:
     return f"reading {scheme}:// needs a driver ({error})"
 
 
-def _bounds(name: str) -> Any:
+def _limits(name: str) -> Any:
     from fsspec.callbacks import Callback  # type: ignore[import-untyped]
 
-    class Bounds(Callback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.started = time.monotonic()
+    started = time.monotonic()
 
-        def call(self, *_: object, **__: object) -> None:
-            seconds = time.monotonic() - self.started
-            if self.value > DOWNLOAD_BYTES:
-                raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 20} MiB; download it and split it")
-            if seconds > _SLOWEST_AFTER_SECONDS and self.value < seconds * _SLOWEST_BYTES_PER_SECOND:
-                raise BadIds(f"{name}: {self.value} bytes in {seconds:.0f} s is too slow; download the list first")
+    def check(_size: int | None, received: int) -> None:
+        seconds = time.monotonic() - started
+        if received > DOWNLOAD_BYTES:
+            raise BadIds(f"{name}: more than {DOWNLOAD_BYTES >> 20} MiB; download it and split it")
+        if seconds > _SLOWEST_AFTER_SECONDS and received < seconds * _SLOWEST_BYTES_PER_SECOND:
+            raise BadIds(f"{name}: {received} bytes in {seconds:.0f} s is too slow; download the list first")
 
-    return Bounds()
+    return Callback(hooks={"limits": check})
 
 
 def _cause(error: Exception) -> str:

@@ -26,8 +26,6 @@ _RATIO_FROM_BYTES = 32 << 20
 _UTF8_MARK = b"\xef\xbb\xbf"
 _HEAD_BYTES = 4096
 
-_TOO_LONG = "longer than 1 MiB; an id list has one id a line"
-
 
 def _plain(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
@@ -114,7 +112,7 @@ class ListFile:
                 block, rest = _plain(read[:cut]), read[cut:]
                 for number, length in ((first, block.find(b"\n")), (first + block.count(b"\n"), len(rest))):
                     if length > LINE_BYTES:
-                        raise BadIds(f"{self.name} line {number}: {_TOO_LONG}")
+                        raise BadIds(f"{self.name} line {number}: longer than 1 MiB; an id list has one id a line")
                 if block:
                     yield first, block[:-1]
                     first += block.count(b"\n")

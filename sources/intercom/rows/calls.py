@@ -12,30 +12,32 @@ from .values import json_text, microseconds_since_epoch, parse_json, read_second
 
 __all__ = ["SCHEMA", "CallRow", "call_id", "normalise", "parse_json", "to_batch"]
 
-_TEXT_FIELDS: Final = (
-    "id",
-    "type",
-    "conversation_id",
-    "admin_id",
-    "contact_id",
-    "state",
-    "recording_url",
-    "transcription_url",
-    "call_type",
-    "direction",
-    "ended_reason",
-    "phone",
-    "fin_recording_url",
-    "fin_transcription_url",
-)
-_TIMESTAMP_FIELDS: Final = ("initiated_at", "answered_at", "ended_at", "created_at", "updated_at")
-_SECONDS_FIELDS: Final = ("duration", "talk_time", "queue_time", "hold_time")
-
 _TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+_Reader: TypeAlias = Callable[[Any], tuple[str | int | None, bool]]
+_TEXT: Final[tuple[pa.DataType, _Reader]] = (pa.string(), read_text)
+_TIME: Final[tuple[pa.DataType, _Reader]] = (_TIMESTAMP, read_timestamp)
+_SECONDS: Final[tuple[pa.DataType, _Reader]] = (pa.int64(), read_seconds)
+
+_FIELDS: Final = {
+    "id": _TEXT,
+    "type": _TEXT,
+    "conversation_id": _TEXT,
+    "admin_id": _TEXT,
+    "contact_id": _TEXT,
+    "state": _TEXT,
+    "recording_url": _TEXT,
+    "transcription_url": _TEXT,
+    "call_type": _TEXT,
+    "direction": _TEXT,
+    "ended_reason": _TEXT,
+    "phone": _TEXT,
+    "fin_recording_url": _TEXT,
+    "fin_transcription_url": _TEXT,
+    **dict.fromkeys(("initiated_at", "answered_at", "ended_at", "created_at", "updated_at"), _TIME),
+    **dict.fromkeys(("duration", "talk_time", "queue_time", "hold_time"), _SECONDS),
+}
 _TYPES: Final[Mapping[str, pa.DataType]] = {
-    **dict.fromkeys(_TEXT_FIELDS, pa.string()),
-    **dict.fromkeys(_TIMESTAMP_FIELDS, _TIMESTAMP),
-    **dict.fromkeys(_SECONDS_FIELDS, pa.int64()),
+    **{name: kind for name, (kind, _) in _FIELDS.items()},
     "extra": pa.string(),
     "_fetched_at": _TIMESTAMP,
     "_deleted_at": _TIMESTAMP,
@@ -44,13 +46,7 @@ _TYPES: Final[Mapping[str, pa.DataType]] = {
 SCHEMA: Final = pa.schema([pa.field(name, kind, nullable=name != "id") for name, kind in _TYPES.items()])
 """The columns of `calls` without dlt's `_dlt_load_id`. Durations are in seconds, `extra` is JSON text."""
 
-_Reader: TypeAlias = Callable[[Any], tuple[str | int | None, bool]]
-_READERS: Final[Mapping[str, _Reader]] = {
-    **dict.fromkeys(_TEXT_FIELDS, read_text),
-    **dict.fromkeys(_TIMESTAMP_FIELDS, read_timestamp),
-    **dict.fromkeys(_SECONDS_FIELDS, read_seconds),
-}
-_COLUMNS: Final = {field: (SCHEMA.get_field_index(field), read) for field, read in _READERS.items()}
+_COLUMNS: Final = {name: (SCHEMA.get_field_index(name), read) for name, (_, read) in _FIELDS.items()}
 _ID: Final = SCHEMA.get_field_index("id")
 _EXTRA: Final = SCHEMA.get_field_index("extra")
 _FETCHED_AT: Final = SCHEMA.get_field_index("_fetched_at")

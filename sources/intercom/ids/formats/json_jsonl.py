@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -50,10 +50,6 @@ class _Picker:
             batch.passed_over += 1
         except ValueError as unfit:
             batch.faults.append(BadCell(row, text, str(unfit)))
-
-    def places(self, rows: Sequence[int]) -> list[str]:
-        """As `Cells.places`."""
-        return [self.place(row) for row in rows]
 
     def _pick(self, value: Any, row: int, text: str) -> str | None:
         if isinstance(value, dict):
@@ -111,22 +107,12 @@ def lines(file: ListFile, *, column: str | None) -> Iterator[Cells]:
                 batch.blank += 1
                 continue
             try:
-                value = _value(line)
+                value = _DECODER.decode(line)
             except (ValueError, RecursionError) as error:
                 batch.faults.append(BadCell(row, line, f"not JSON: {_fault(error)}"))
             else:
                 picker.add(batch, value, row, line)
         yield batch.cells()
-
-
-def _value(line: str) -> Any:
-    try:
-        value, end = _DECODER.raw_decode(line)
-        if end == len(line):
-            return value
-    except json.JSONDecodeError:
-        pass
-    return _DECODER.decode(line)  # slower: it allows white space around the value, and says what is wrong
 
 
 def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
@@ -148,13 +134,13 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
         for start, end, value in _values(text):
             picker.add(batch, value, start, text[start:end])
             if len(batch.values) == BATCH_ROWS:
-                yield batch.cells(picker.places)
+                yield batch.cells(picker.place)
                 batch = Batch()
     except (json.JSONDecodeError, RecursionError) as error:
         at = getattr(error, "pos", 0)
-        mend = "correct it" if text[at:].strip() else "the end is missing; fetch or write it anew"
-        raise BadIds(f"{file.name} {_place(text, at)}: not JSON: {_fault(error)}; {mend}") from error
-    yield batch.cells(picker.places)
+        fix = "correct it" if text[at:].strip() else "the end is missing; fetch or write it anew"
+        raise BadIds(f"{file.name} {_place(text, at)}: not JSON: {_fault(error)}; {fix}") from error
+    yield batch.cells(picker.place)
 
 
 def _values(text: str) -> Iterator[tuple[int, int, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import BadIds
-from ..cells import BATCH_ROWS, Cells, row_places
+from ..cells import BATCH_ROWS, Cells
 from ..columns import position
 from ..exact import array_text, refuse_type
 from ..streams import ListFile
@@ -35,11 +35,16 @@ def cells(file: ListFile, *, column: str | None) -> Iterator[Cells]:
         yield from numbered((batch.column(0) for batch in batches), origin)
 
 
-def numbered(batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]], origin: str, first: int = 1) -> Iterator[Cells]:
+def numbered(
+    batches: Iterable[pa.Array[Any] | pa.ChunkedArray[Any]],
+    origin: str,
+    first: int = 1,
+    place: Callable[[int], str] = "row {}".format,
+) -> Iterator[Cells]:
     """The values of a column as text, its rows counted from `first`."""
     for batch in batches:
         for chunk in batch.chunks if isinstance(batch, pa.ChunkedArray) else [batch]:
-            yield Cells(array_text(chunk, origin), range(first, first + len(chunk)), row_places)
+            yield Cells(array_text(chunk, origin), range(first, first + len(chunk)), place)
             first += len(chunk)
 
 
