@@ -117,8 +117,6 @@ class Plan:
         call_errors: str | None = "call_errors",
     ) -> None:
         """As `ask`, by an open connection to the dataset."""
-        if not self.requested:
-            return
         with ExitStack() as stack:
             plan = stack.enter_context(duckdb.connect(config={"threads": 2}))
             plan.execute("SET TimeZone = 'UTC'")

@@ -26,7 +26,6 @@ REGIONS = {
     "eu": "https://api.eu.intercom.io",
     "au": "https://api.au.intercom.io",
 }
-SECTIONS = ("sources", "intercom")
 # Settings of later versions, and what this one does instead. If they were ignored, users would rely on them.
 _NOT_BUILT = {
     "privacy": "no column is dropped, hashed or masked",
@@ -101,8 +100,8 @@ def resolve_settings(**given: str | None) -> Settings:
     Raises:
         ConfigurationError: a value is missing, wrong, or has no effect in this version.
     """
-    _refuse_not_built(".".join(SECTIONS))
-    return _resolve(SECTIONS, given)
+    _refuse_not_built("sources.intercom")
+    return _resolve(("sources", "intercom"), given)
 
 
 def resolve_source_settings(**given: str | None) -> Settings:

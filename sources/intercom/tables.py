@@ -25,7 +25,6 @@ from .rows.calls import batch_of
 LOAD_ID = "_dlt_load_id"
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
-
 _ERROR_TYPES: dict[str, pa.DataType] = {
     "call_id": pa.string(),
     "http_status": pa.int64(),

@@ -14,6 +14,7 @@ from .validate import MAX_CHARACTERS
 
 # From these on a float does not hold every whole number.
 _EXACT_BELOW = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
+_TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary(), pa.binary_view())
 # Pandas' two types for a missing value, by name, so that pandas need not be imported.
 _MISSING_TYPES = ("NAType", "NaTType")
 
@@ -54,15 +55,8 @@ def refuse_type(kind: pa.DataType, origin: str) -> None:
     """Refuse a type that can't hold ids."""
     if isinstance(kind, pa.DictionaryType):
         refuse_type(kind.value_type, origin)
-    elif not (_is_text(kind) or _is_number(kind) or pa.types.is_null(kind)):
+    elif not (kind in _TEXT_TYPES or _is_number(kind) or pa.types.is_null(kind)):
         raise BadIds(f"{origin} is {kind}, which can't hold ids; write it as text or as integers")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    types = pa.types
-    strings = (types.is_string, types.is_large_string, types.is_string_view)
-    binaries = (types.is_binary, types.is_large_binary, types.is_binary_view)
-    return any(is_kind(kind) for is_kind in (*strings, *binaries))
 
 
 def _is_number(kind: pa.DataType) -> bool:

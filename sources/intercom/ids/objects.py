@@ -155,7 +155,7 @@ def _column_names(given: Any) -> list[str] | None:
 
 
 def _named(value: object) -> str:
-    """A value for a message; of a row its names alone."""
+    """A value for a message; a row is shown by its names only."""
     return f"a row of {', '.join(map(str, value))}" if isinstance(value, Mapping) else str(value)
 
 

@@ -63,15 +63,8 @@ def read_ids(
 ) -> IdList:
     """Read and unite ids given one by one and lists at paths, URLs or `-` (standard input), in that order.
 
-    Args:
-        arguments: ids, text or integers; None counts as blank.
-        locations: lists of any format; the name says which, .gz and .zst included.
-        format: the format of `-` and of names without a known suffix; txt by default.
-        column: the column with the ids; by default `call_id`, else `id`, else the only one. Without a heading its
-            number, from 1.
-        header: whether csv and tsv begin with a heading.
-        bad: whether a value that can't be an id refuses everything or is skipped and counted.
-        stdin: replaces the standard input of the process.
+    The options are those of the command; without `header` the column is a number, from 1. `stdin` replaces the
+    standard input of the process.
 
     Raises:
         BadIds: a list can't be read, or holds what can't be an id; one line with the places and the fix.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,34 +28,6 @@ _HEAD_BYTES = 4096
 
 def _plain(text: bytes) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
-
-
-class _Bounded(io.RawIOBase):
-    """The content of a packed file, refused if it is far larger than a list of ids can be."""
-
-    def __init__(self, packed: ListFile, compression: Compression) -> None:
-        self._stream = pa.input_stream(os.fspath(packed.path), compression=compression)
-        self._name = packed.name
-        self._packed_bytes = packed.path.stat().st_size
-        self._unpacked_bytes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(None if size < 0 else size)
-        self._unpacked_bytes += len(block)
-        ratio = self._unpacked_bytes / max(self._packed_bytes, 1)
-        if self._unpacked_bytes > UNPACKED_BYTES or (self._unpacked_bytes > _RATIO_FROM_BYTES and ratio > _RATIO):
-            raise BadIds(
-                f"{self._name}: unpacks to more than {self._unpacked_bytes >> 20} MiB ({ratio:.0f} times its size), "
-                "which no list of ids does; unpack and look at it, or split it"
-            )
-        return block
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 @dataclass(frozen=True)
@@ -101,11 +72,13 @@ class ListFile:
         Lines are separated by one LF, whatever the file's line ends are; there is none after the last.
 
         Raises:
-            BadIds: a line is longer than 1 MiB.
+            BadIds: a line is longer than 1 MiB, or the file is a bomb.
         """
-        first, rest = 1, b""
+        first, rest, unpacked_bytes = 1, b"", 0
         with self.open_text() as stream:
             while read := stream.read(LINE_BYTES):
+                unpacked_bytes += len(read)
+                self.refuse_bomb(unpacked_bytes)
                 read = rest + read
                 # A CR at the very end may be the first half of a CRLF.
                 cut = max(read.rfind(b"\n"), read.rfind(b"\r", 0, -1)) + 1
@@ -119,7 +92,18 @@ class ListFile:
         if rest:
             yield first, _plain(rest).removesuffix(b"\n")
 
+    def refuse_bomb(self, unpacked_bytes: int) -> None:
+        """Refuse a packed file that unpacks to far more than a list of ids can be."""
+        if self.compression is None:
+            return
+        ratio = unpacked_bytes / max(self.path.stat().st_size, 1)
+        if unpacked_bytes > UNPACKED_BYTES or (unpacked_bytes > _RATIO_FROM_BYTES and ratio > _RATIO):
+            raise BadIds(
+                f"{self.name}: unpacks to more than {unpacked_bytes >> 20} MiB ({ratio:.0f} times its size), "
+                "which no list of ids does; unpack and look at it, or split it"
+            )
+
     def _open_bytes(self) -> pa.NativeFile:
         if self.compression is None:
             return pa.OSFile(os.fspath(self.path), "rb")
-        return pa.PythonFile(_Bounded(self, self.compression), "r")
+        return pa.input_stream(os.fspath(self.path), compression=self.compression)

@@ -123,6 +123,7 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     """
     with file.open_text() as stream:
         content = stream.read(JSON_BYTES + 1)
+    file.refuse_bomb(len(content))
     if len(content) > JSON_BYTES:
         raise BadIds(f"{file.name}: more than {JSON_BYTES >> 20} MiB, too large for json; write it as jsonl")
     text = content.decode("utf-8", "surrogateescape")
