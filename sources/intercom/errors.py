@@ -38,7 +38,7 @@ class TokenRefused(IntercomError):
 
     Attributes:
         status: 401 or 403.
-        request_id: what Intercom's support asks for; None when the answer had none.
+        request_id: what Intercom's support needs; None when the answer had none.
     """
 
     def __init__(self, message: str, *, status: int, request_id: str | None) -> None:

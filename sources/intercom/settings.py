@@ -87,7 +87,7 @@ class SourceArguments(BaseConfiguration):
     item_format: str = "arrow"
 
     def on_partial(self) -> None:
-        """Called by dlt where it found no token."""
+        """Called by dlt if it finds no token."""
         token = os.environ.get("INTERCOM_ACCESS_TOKEN")
         if token and not self.access_token:
             self.access_token = token

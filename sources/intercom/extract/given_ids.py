@@ -84,11 +84,9 @@ class GivenIds:
             given = _items(ids) if isinstance(ids, DltResource) else ids
             listed = read_given(given, self._id_column, self._bad_ids)
         except BaseException as error:
-            if _reads_once(ids):
-                self._kept = error
+            self._kept = error if _reads_once(ids) else None
             raise
-        if _reads_once(ids):
-            self._kept = listed
+        self._kept = listed if _reads_once(ids) else None
         return listed
 
 

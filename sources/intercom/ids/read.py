@@ -159,8 +159,8 @@ class _Union:
         if bad == "refuse" and self._skipped:
             rest = self._skipped - len(self._bad)
             more = f"; and {rest} more like that" if rest else ""
-            mend = f"correct that, or skip it by {self._skip_by}"
-            raise BadIds(f"{'; '.join(self._bad)}{more}; {mend}", self._bad)
+            fix = f"correct that, or skip it by {self._skip_by}"
+            raise BadIds(f"{'; '.join(self._bad)}{more}; {fix}", self._bad)
         self._drop_repeats()
         duplicates = self._values - len(self._distinct)
         return IdList(self._distinct, duplicates, self._blank, self._skipped, self._passed_over, tuple(self._bad))

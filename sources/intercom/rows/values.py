@@ -37,7 +37,7 @@ _ISO_8601: Final = re.compile(
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _STRING_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[][{}]', re.DOTALL)
 
-# Decimal rounds to 28 digits unless told otherwise.
+# By default Decimal rounds to 28 digits.
 _EXACT: Final = Context(prec=MAX_PREC)
 # A number whose exponent has more digits fits no column, and may overflow Decimal's arithmetic.
 _LONGEST_EXPONENT: Final = 4
