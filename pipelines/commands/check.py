@@ -12,10 +12,10 @@ from rich.console import Console
 
 from sources.intercom.api.answers import cause_of_403, read_error
 from sources.intercom.api.client import Answer, BodyTooLarge, CallsApi, NoAnswer, UnknownName
-from sources.intercom.api.workspace import Asked, Workspace, read_workspace
 from sources.intercom.call_requests import is_missing
 from sources.intercom.errors import ApiUnreachable, ConfigurationError, TokenRefused
 from sources.intercom.settings import Settings, resolve_settings
+from sources.intercom.workspace import Asked, Workspace, read_workspace
 
 from ..destinations.dataset import Dataset
 from ..destinations.location import Location

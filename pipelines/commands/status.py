@@ -14,9 +14,9 @@ from dlt.destinations.sql_client import SqlClientBase
 from rich.console import Console
 from rich.table import Table
 
-from sources.intercom.api.workspace import Workspace
 from sources.intercom.call_requests import UNPROVEN_404, is_missing
 from sources.intercom.settings import resolve_settings
+from sources.intercom.workspace import Workspace
 
 from ..cli.standard_streams import print_error
 from ..destinations.dataset import Dataset, select

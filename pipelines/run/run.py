@@ -16,7 +16,6 @@ from itertools import islice
 
 import pyarrow as pa
 
-from sources.intercom.api.workspace import Asked, Workspace, ask_workspace
 from sources.intercom.chunks import Chunk
 from sources.intercom.errors import TokenRefused
 from sources.intercom.fetch import Fetch
@@ -25,6 +24,7 @@ from sources.intercom.plan import Plan
 from sources.intercom.reconcile import Reconciled, reconcile
 from sources.intercom.settings import Settings
 from sources.intercom.tables import call_errors_resource, calls_item, calls_resource, errors_batch
+from sources.intercom.workspace import Asked, Workspace, ask_workspace
 
 from ..destinations.faults import Overtaken, is_locked_file, is_transient, readable_errors, retry_while
 from ..destinations.target import Target

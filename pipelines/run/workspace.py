@@ -8,7 +8,7 @@ import dlt
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.destinations.sql_client import SqlClientBase
 
-from sources.intercom.api.workspace import Workspace
+from sources.intercom.workspace import Workspace
 
 from ..destinations.dataset import column_names, select
 from ..errors import AnotherWorkspace

@@ -23,32 +23,28 @@ from .redact import masked, without
 
 logger = logging.getLogger("intercom_calls")
 
-# A call is about a kilobyte; what is thousands of times larger is not one.
+# A call is about a kilobyte, a page 25 of them.
 LARGEST_BODY_BYTES = 8 * 1024 * 1024
-
-
 # Intercom 2.14, GET /calls: the most that a page holds
 CALLS_A_PAGE = 25
 
 # by OpenSSL's X509_V_ERR_… codes: not yet valid, expired, another host's, another address's
-_CERTIFICATE_MENDS = dict.fromkeys((9, 10), "check this machine's clock, or wait for its owner to renew it")
-_CERTIFICATE_MENDS |= dict.fromkeys((62, 64), "check base_url")
-_UNKNOWN_AUTHORITY_MEND = "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
+_CERTIFICATE_FIXES = dict.fromkeys((9, 10), "check this machine's clock, or wait for its owner to renew it")
+_CERTIFICATE_FIXES |= dict.fromkeys((62, 64), "check base_url")
+_UNKNOWN_AUTHORITY_FIX = "where a proxy of your own re-signs TLS, set REQUESTS_CA_BUNDLE to its certificate"
 
-# Marks the end of a request that time ran out for before there was a connection.
+# Marks a request that timed out before it had a connection.
 _UNSENT = "not sent"
-# What is read of an answer that is no call; a message needs no more.
+# Of other answers only the beginning is read, for a message.
 _LARGEST_ERROR_BYTES = 64 * 1024
 _LONGEST_TOKEN = 1024
-
-
 # What CDNs add may be long (a content security policy) and many; aiohttp would refuse more than 8 kB and 128 of them.
 _LARGEST_HEADER_BYTES = 64 * 1024
 _MOST_HEADERS = 1_000
 
 
 class Answer(NamedTuple):
-    """What came back, whatever its status; where a server repeats the access token, `***` is in its place."""
+    """An answer of any status; if a server repeats the access token, `***` is in its place."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class NoAnswer(Exception):
-    """A request that got no whole answer.
+    """A request without a complete answer.
 
     Attributes:
         code: `connection` or `timeout`, as in `call_errors`.
@@ -68,7 +64,7 @@ class NoAnswer(Exception):
 
 
 class UnknownName(NoAnswer):
-    """The host's name has no address; or this machine can't find it, so that asking again may help."""
+    """No address was found for the host's name; a retry may help, if only this machine's DNS fails."""
 
     def __init__(self, host: str, reason: str | None, setting: str = "base_url") -> None:
         super().__init__(
@@ -78,7 +74,7 @@ class UnknownName(NoAnswer):
 
 
 class BodyTooLarge(Exception):
-    """A 200 larger than any call can be; the rest of it was not read."""
+    """A 200 larger than any answer can be; the rest of it was not read."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(f"the answer is larger than {LARGEST_BODY_BYTES} bytes")
@@ -89,7 +85,7 @@ class BodyTooLarge(Exception):
 class CallsApi:
     """Intercom's Calls API on kept-alive connections; use as `async with CallsApi(settings) as api`.
 
-    The access token stays in `settings`; a request's headers hold it only until the headers of the answer are there.
+    The access token stays in `settings`; a request's headers hold it only until the answer's headers are received.
 
     Raises:
         ConfigurationError: no access token, a CA bundle that can't be read, or a proxy that can't be used.
@@ -133,8 +129,8 @@ class CallsApi:
 
         Raises:
             NoAnswer: the connection failed, or the answer was cut or late.
-            BodyTooLarge: see there.
-            ApiUnreachable: the host's certificate is not to be trusted; asking again can't mend it.
+            BodyTooLarge: the answer is larger than any call.
+            ApiUnreachable: the host's certificate is not trusted; a retry can't help.
         """
         return self._get(f"/calls/{quote(call_id, safe='')}")
 
@@ -153,7 +149,7 @@ class CallsApi:
                 URL(self._root + path, encoded=True), allow_redirects=False, proxy=self._proxy
             ) as response:
                 body = await _read(response)
-                answer = self._freed(path, response, body or b"")
+                answer = self._without_token(path, response, body or b"")
                 if body is None:
                     raise BodyTooLarge(answer.status, answer.headers)
                 return answer
@@ -161,7 +157,7 @@ class CallsApi:
             failure = error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = self._explained(error)
-        # Without what it was raised in and from: aiohttp's frames, with all that it sent and received.
+        # Without aiohttp's frames, which hold all that it sent and received.
         failure.__traceback__ = failure.__context__ = None
         try:
             raise failure
@@ -169,10 +165,10 @@ class CallsApi:
             del failure
 
     async def _send(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Add the token for as long as the request is under way.
+        """Add the token until the answer begins.
 
-        aiohttp repeats a GET by itself where a kept-alive connection was closed, which these exceptions of its own say;
-        each request must pass the rate budget and be counted, so only the retry policy repeats.
+        aiohttp itself repeats a GET after some of its exceptions (a kept-alive connection was closed). They are
+        replaced here: each request must pass the rate budget and be counted, so only the retry policy repeats.
         """
         request.headers["Authorization"] = f"Bearer {self._settings.token}"
         try:
@@ -186,8 +182,7 @@ class CallsApi:
         finally:
             request.headers.popall("Authorization", None)
 
-    def _freed(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        """The answer with `***` wherever it repeats the token."""
+    def _without_token(self, path: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         whole = b"\n".join([body, *[value for _, value in response.raw_headers]])
         if without(self._settings.token, whole) is whole:
             return Answer(response.status, response.headers, body)
@@ -205,9 +200,9 @@ class CallsApi:
         return Answer(response.status, headers, without(self._settings.token, body))
 
     def _explained(self, error: Exception) -> NoAnswer | IntercomError:
-        """What aiohttp says, in our words, without the token and the proxy's password."""
+        """Replace aiohttp's exception by ours, without the token and the proxy's password."""
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return ApiUnreachable(f"{self._root}: the certificate is refused: {_told(error)}")
+            return ApiUnreachable(f"{self._root}: the certificate is refused: {_describe_certificate(error)}")
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return NoAnswer("timeout", f"no connection within {self._timeout.sock_connect:g} seconds")
         if isinstance(error, TimeoutError):
@@ -227,7 +222,7 @@ class CallsApi:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body; of an error the beginning is enough; None where a 200 is larger than any call can be."""
+    """The body, or the beginning of an error's; None if a 200 is too large."""
     parts: list[bytes] = []
     size = 0
     most = LARGEST_BODY_BYTES if response.status == 200 else _LARGEST_ERROR_BYTES
@@ -240,17 +235,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     return b"".join(parts)
 
 
-def _told(error: aiohttp.ClientConnectorCertificateError) -> str:
-    """What is wrong with a certificate, and the mend."""
+def _describe_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
     refused = error.certificate_error
     if not isinstance(refused, ssl.SSLCertVerificationError):
         return str(refused)
-    mend = _CERTIFICATE_MENDS.get(refused.verify_code, _UNKNOWN_AUTHORITY_MEND)
-    return f"{refused.verify_message.rstrip('.')}; {mend}"
+    fix = _CERTIFICATE_FIXES.get(refused.verify_code, _UNKNOWN_AUTHORITY_FIX)
+    return f"{refused.verify_message.rstrip('.')}; {fix}"
 
 
 def _tls_context() -> ssl.SSLContext:
-    # the names that `requests` reads, since operators have them set already
+    # The variables of `requests`: operators have set them already.
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     try:
         if bundle and os.path.isdir(bundle):

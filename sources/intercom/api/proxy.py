@@ -1,4 +1,4 @@
-"""The HTTP proxy of the environment, read as other tools do, and refused at once where it can't work."""
+"""The HTTP proxy of the environment, as other tools read it; an unusable one is an error at once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..settings import is_loopback
 def proxy_for(root: str) -> URL | None:
     """The proxy for requests to `root`, from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; None without one.
 
-    By hand, since aiohttp's `trust_env` also lets ~/.netrc replace the token. An address without a scheme is http, as
-    curl and requests take it. This machine is never asked through a proxy.
+    Not by aiohttp's `trust_env`, which also lets ~/.netrc replace the token. An address without a scheme is http, as in
+    curl and requests. Requests to this machine never use a proxy.
 
     Raises:
-        ConfigurationError: it is a SOCKS proxy or no address; names the variable, never its value.
+        ConfigurationError: it is a SOCKS proxy or no address; the message has the variable, never its value.
     """
     variable, proxy = _of_environment(root)
     if isinstance(proxy, str):  # raised from here, where no local holds the address and the password in it
@@ -28,13 +28,13 @@ def proxy_for(root: str) -> URL | None:
 
 
 def _of_environment(root: str) -> tuple[str, URL | str | None]:
-    """The variable's name, and its proxy, or what is wrong with it."""
-    asked = urlsplit(root)
-    host = asked.hostname or ""
+    """The variable's name, and its proxy or what is wrong with it."""
+    url = urlsplit(root)
+    host = url.hostname or ""
     if is_loopback(host) or proxy_bypass(host):
         return "", None
     proxies = getproxies()
-    kind = asked.scheme if proxies.get(asked.scheme) else "all"
+    kind = url.scheme if proxies.get(url.scheme) else "all"
     address = proxies.get(kind, "").strip().strip("\"'")
     return f"{kind.upper()}_PROXY", _read(address) if address else None
 

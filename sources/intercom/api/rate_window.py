@@ -25,7 +25,7 @@ _CAUTION_BESIDE_OTHERS = 2.0
 _SPARE_BESIDE_OTHERS = 0.01
 
 
-# The permission to send one request: its number, from 1, in the order of sending.
+# Allows one request: its number, from 1, in the order of sending.
 Permit = NewType("Permit", int)
 
 
@@ -52,7 +52,6 @@ class _Window:
     unanswered: int = 0
 
     def count(self, remaining: int) -> None:
-        """One more of our requests was answered."""
         self.own_requests += 1
         self.remaining = min(self.remaining, remaining)
 
@@ -130,8 +129,6 @@ class RateLimiter:
             return None
         return self._window.limit * self._share / (_PART_OF_WINDOW_TO_SPEND_IN * self.window_seconds)
 
-    # -- before a request --------------------------------------------------------------------------------
-
     def try_acquire(self, now: float) -> Permit | None:
         """A permit if a request may be sent now, which then counts as in flight; else None."""
         if not self._must_probe:
@@ -175,8 +172,6 @@ class RateLimiter:
         self._probed_at, self._probe_not_before = now, now + patience
         return permit
 
-    # -- after a request ---------------------------------------------------------------------------------
-
     def answered(self, permit: Permit, status: int, headers: Mapping[str, str], now: float, wall: float) -> None:
         """Learn from the answer to the permit's request."""
         self.in_flight -= 1
@@ -218,8 +213,6 @@ class RateLimiter:
     def _end_probing(self) -> None:
         self._must_probe = self.probing = self._is_paused = False
         self._probes_unanswered = self._pauses = 0
-
-    # -- answers with rate headers -----------------------------------------------------------------------
 
     def _count(self, remaining: int, is_probe: bool, now: float) -> bool:
         """Count the answer last read; False when it belongs to a past window."""
@@ -281,8 +274,6 @@ class RateLimiter:
 
     def _ends_at(self, reset: float, now: float) -> float:
         return now + min(reset - self._reader.server_clock.unix(now), LONGEST_WAIT_SECONDS)
-
-    # -- answers without ---------------------------------------------------------------------------------
 
     def _count_one(self) -> None:
         if self._window is not None:

@@ -1,4 +1,4 @@
-"""Takes a secret out of what a server sent back, in whatever disguise."""
+"""Removes a secret from what a server sent back, however it is escaped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 MASK = "***"
 
-# A character of ASCII as JSON (at any depth of JSON within JSON), URLs and HTML may write it.
-_DISGUISED = re.compile(rb"""\\\\*(?:u00([2-7][0-9a-fA-F])|([/"']))|%([2-7][0-9a-fA-F])|&#x0*([2-7][0-9a-fA-F]);""")
-# Of a secret that was cut off, so many characters are still one.
+# An ASCII character as JSON (at any depth of JSON within JSON), URLs and HTML may write it.
+_ESCAPED = re.compile(rb"""\\\\*(?:u00([2-7][0-9a-fA-F])|([/"']))|%([2-7][0-9a-fA-F])|&#x0*([2-7][0-9a-fA-F]);""")
+# The first characters of a secret are secret too, from so many on.
 _SHORTEST_PART = 12
 
 
@@ -21,9 +21,9 @@ def without(secret: str, content: bytes) -> bytes:
     plain = secret.encode()
     if plain in content:
         content = content.replace(plain, MASK.encode())
-    may_be_disguised = b"\\" in content or b"%" in content or b"&#x" in content
-    if may_be_disguised and plain in _DISGUISED.sub(_meant, content):
-        return _without_disguised(plain, content)
+    may_be_escaped = b"\\" in content or b"%" in content or b"&#x" in content
+    if may_be_escaped and plain in _ESCAPED.sub(_unescaped, content):
+        return _without_escaped(plain, content)
     return content
 
 
@@ -34,25 +34,25 @@ def masked(secret: str, text: str) -> str:
     return text
 
 
-def _meant(match: re.Match[bytes]) -> bytes:
+def _unescaped(match: re.Match[bytes]) -> bytes:
     quoted, digits = match[2], match[1] or match[3] or match[4]
     return quoted or bytes([int(digits, 16)])
 
 
-def _without_disguised(secret: bytes, content: bytes) -> bytes:
-    meant = bytearray()
-    begins: list[int] = []  # where in the content each byte of `meant` begins
+def _without_escaped(secret: bytes, content: bytes) -> bytes:
+    plain = bytearray()
+    begins: list[int] = []  # where in the content each byte of `plain` begins
     end = 0
-    for match in _DISGUISED.finditer(content):
-        meant += content[end : match.start()]
+    for match in _ESCAPED.finditer(content):
+        plain += content[end : match.start()]
         begins += range(end, match.start())
-        meant += _meant(match)
+        plain += _unescaped(match)
         begins.append(match.start())
         end = match.end()
-    meant += content[end:]
+    plain += content[end:]
     begins += range(end, len(content) + 1)
     kept, end = [], 0
-    while (place := meant.find(secret, end)) >= 0:
+    while (place := plain.find(secret, end)) >= 0:
         kept.append(content[begins[end] : begins[place]])
         end = place + len(secret)
     kept.append(content[begins[end] :])

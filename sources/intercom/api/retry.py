@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Fault(Exception):
-    """An attempt that is worth repeating.
+    """A failed attempt that a retry may fix.
 
     Attributes:
         code: Intercom's error code, or one of ours (`connection`, `timeout`, `invalid_json`).
@@ -85,7 +85,7 @@ async def retry(
             return await attempt()
         except Fault as error:
             fault = error
-        # Else a dozen frames and an answer stay in memory during the wait.
+        # Otherwise a dozen frames and an answer stay in memory during the wait.
         fault.__traceback__ = fault.__context__ = None
         failing_since = time.monotonic() if failed == 1 else failing_since + fault.waited_seconds
         if fault.rate_limited:

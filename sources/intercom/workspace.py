@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..errors import ApiUnreachable
-from ..rows.calls import parse_json
-from ..rows.values import read_text
-from ..settings import Settings
-from .answers import read_error, refusal
-from .client import Answer, BodyTooLarge, CallsApi, NoAnswer
-from .rate_headers import HeaderReader
-from .retry import is_retryable
+from .api.answers import read_error, refusal
+from .api.client import Answer, BodyTooLarge, CallsApi, NoAnswer
+from .api.rate_headers import HeaderReader
+from .api.retry import is_retryable
+from .errors import ApiUnreachable
+from .rows.calls import parse_json
+from .rows.values import read_text
+from .settings import Settings
 
 logger = logging.getLogger("intercom_calls")
 
@@ -41,12 +41,12 @@ class Workspace(NamedTuple):
 
 @dataclass
 class Asked:
-    """How asking went.
+    """The result of asking, also while it goes on.
 
     Attributes:
-        workspace: None where it could not be told.
-        reason: why it could not.
-        requests: what it cost.
+        workspace: None if it is not known.
+        reason: why it is not known.
+        requests: how many were sent.
     """
 
     workspace: Workspace | None = None
@@ -55,12 +55,12 @@ class Asked:
 
 
 def ask_workspace(settings: Settings, asked: Asked, on_start: Callable[[Callable[[], None]], None]) -> None:
-    """Ask the API for the workspace: up to three tries within 15 seconds; `asked` says what came of it.
+    """Ask the API for the workspace: up to three tries within 15 seconds; the result is in `asked`.
 
     Args:
         settings: where the API is, and the token.
-        asked: kept up on the way, so that it tells the requests of a refused token too.
-        on_start: called with what ends it early, to be called from any thread or signal handler.
+        asked: updated with each request, so that those of a refused token are counted too.
+        on_start: called with a function that ends it early, from any thread or signal handler.
 
     Raises:
         TokenRefused: 401.
@@ -89,7 +89,7 @@ async def _ask(settings: Settings, asked: Asked) -> None:
         for left in range(TRIES, 0, -1):
             pause_seconds = _PAUSE_SECONDS * (TRIES - left + 1)
             try:
-                # a try that hangs leaves the others their time
+                # a try that hangs leaves time for the others
                 async with asyncio.timeout((ends_at - time.monotonic()) / left):
                     asked.requests += 1
                     answer = await api.get_me()
@@ -104,7 +104,7 @@ async def _ask(settings: Settings, asked: Asked) -> None:
                 asked.workspace, asked.reason = read_workspace(answer)
                 if not is_retryable(answer.status):
                     return
-                pause_seconds = _turns_in_seconds(answer) or pause_seconds
+                pause_seconds = _window_ends_in_seconds(answer) or pause_seconds
             left_seconds = ends_at - time.monotonic()
             if left == 1 or left_seconds <= 0:
                 return
@@ -112,7 +112,7 @@ async def _ask(settings: Settings, asked: Asked) -> None:
 
 
 def read_workspace(answer: Answer) -> tuple[Workspace | None, str]:
-    """Read the answer to `GET /me`: the workspace, or None and why it can't be told.
+    """Read the answer to `GET /me`: the workspace, or None and why it is not known.
 
     Raises:
         TokenRefused: 401.
@@ -141,8 +141,8 @@ def _text(value: object) -> str | None:
     return read_text(value.strip()[:_LONGEST_TEXT])[0] if isinstance(value, str) else None
 
 
-def _turns_in_seconds(answer: Answer) -> float | None:
-    """After a 429: in how many seconds the window turns, where the answer tells it."""
+def _window_ends_in_seconds(answer: Answer) -> float | None:
+    """After a 429: the seconds until the window ends; None if the answer does not say."""
     if answer.status != 429:
         return None
     now, headers = time.monotonic(), HeaderReader()
