@@ -30,7 +30,7 @@ $(OTHER_PYTHONS:%=test-python%): test-python%:
 # The source alone, as it is copied into other projects, with the oldest and newest versions that
 # sources/intercom/requirements.txt allows. The command's dlt and DuckDB are locked, so its test is left out. Each script
 # runs in its own process.
-LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _settings.py _ways.py) tests/project/test_private_parts.py
+LIBRARY := $(addprefix tests/source/test_library,.py _destinations.py _runs.py _settings.py _ways.py) tests/project/test_private_parts.py
 OLDEST := dlt==1.19.1 duckdb==1.4.0
 PYTHON_OF_oldest := 3.12
 PYTHON_OF_newest := 3.13

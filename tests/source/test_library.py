@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import sources.intercom
 from sandbox import Sandbox
 from tests.conftest import Project
 from tests.support import forked
+from tests.support.library import run_script
 
 ENDED = 1_740_816_000
 SECRET = "dG9rOjAxMjM0NTY3ODlfc2VjcmV0"
@@ -32,18 +31,8 @@ def causes(error):
 """
 
 
-@pytest.fixture
-def own(project: Project) -> Project:
-    """A project in which the command never ran: dlt's own working folder, telemetry off as dlt itself is told."""
-    project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    return project
-
-
 def run(project: Project, script: str, **env: str) -> Any:
-    """Run a script in the project folder and read the JSON it prints."""
-    done = forked.run([sys.executable, "-c", PRELUDE + script], cwd=project.folder, env=project.environment(**env))
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_script(project, PRELUDE + script, **env)
 
 
 def bodies(*call_ids: str, **fields: Any) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import pytest
 
 from sandbox import Sandbox
 from tests.conftest import Project
-from tests.support import forked
+from tests.support.library import run_script
 
 LOADS = """
 import json, os
@@ -46,16 +44,13 @@ def load(destination, item_format):
 
 
 def run(project: Project, script: str, **env: str) -> Any:
-    done = forked.run([sys.executable, "-c", LOADS + script], cwd=project.folder, env=project.environment(**env))
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_script(project, LOADS + script, **env)
 
 
 @pytest.fixture
-def own(project: Project, api: Sandbox) -> Project:
+def own(own: Project, api: Sandbox) -> Project:
     api.reset(limit=None, calls=100, missing_share=0)
-    project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    return project
+    return own
 
 
 @pytest.mark.parametrize("destination", ["duckdb", "postgres", "filesystem"])

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
-
-import pytest
 
 from sandbox import Sandbox
 from tests.conftest import Project
-from tests.support import forked
+from tests.support.library import run_script
 
 PRELUDE = """
 import json
@@ -44,18 +40,8 @@ def tickets(first=1000001):
 """
 
 
-@pytest.fixture
-def own(project: Project) -> Project:
-    """A project in which the command never ran, with a sandbox of 100 calls."""
-    project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    return project
-
-
-def run(project: Project, script: str) -> Any:
-    """Run a script in the project folder and read the JSON it prints."""
-    done = forked.run([sys.executable, "-c", PRELUDE + script], cwd=project.folder, env=project.environment())
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout.splitlines()[-1])
+def run(project: Project, script: str, **env: str) -> Any:
+    return run_script(project, PRELUDE + script, **env)
 
 
 def test_ids_come_from_another_resource_given_or_piped(own: Project, api: Sandbox) -> None:

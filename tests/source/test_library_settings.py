@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +9,8 @@ import pytest
 
 from sandbox import Sandbox
 from tests.conftest import Project
-from tests.support import forked
 from tests.support.leaks import TOKEN, leaks
+from tests.support.library import run_script
 
 OTHER_TOKEN = "dG9rOmFub3RoZXJfd29ya3NwYWNl"
 
@@ -43,18 +41,8 @@ def other() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def own(project: Project, api: Sandbox) -> Project:
-    project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
-    return project
-
-
 def run(project: Project, script: str, **env: str) -> Any:
-    done = forked.run([sys.executable, "-c", PRELUDE + script], cwd=project.folder, env=project.environment(**env))
-    assert done.returncode == 0, done.stderr.decode()
-    assert TOKEN not in done.stdout.decode() + done.stderr.decode()
-    assert OTHER_TOKEN not in done.stdout.decode() + done.stderr.decode()
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_script(project, PRELUDE + script, secret=OTHER_TOKEN, **env)
 
 
 def write(project: Project, name: str, text: str) -> None:
