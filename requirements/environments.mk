@@ -3,7 +3,7 @@
 # The tests that are left out there, because they give the same result with all packages and Pythons: our own arithmetic and
 # decisions (budget, guards, refresh), faults of the machine (disk, server, clock, terminal, signals), the sandbox's own
 # tests, and tests about this repository. The library's tests run in `test-library-ends`, with other Pythons too.
-ELSEWHERE := $(addprefix --ignore-glob=tests/,project* sandbox* crash* destinations/test_[!l]* faults* command/test_interruption* \
+ELSEWHERE := $(addprefix --ignore-glob=tests/,project* sandbox* destinations/test_[!l]* faults* command/test_interruption* \
   command/test_terminal* run/test_guards* run/test_missing* run/test_refresh* run/test_workspace* source/api/test_budget* \
   source/api/test_concurrency* source/api/test_rate_window* source/test_library* source/pages/test_sweep_* source/rows/test_calls_properties*)
 

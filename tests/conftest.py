@@ -7,11 +7,11 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import psycopg2
@@ -60,12 +60,7 @@ class Project:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The environment the command runs in: nothing of dlt's or Intercom's from outside."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DLT_", "SOURCES__", "DESTINATION__", "RUNTIME__", "INTERCOM_"))
-        }
-        return {**inherited, "NO_COLOR": "1", **self.env, **changes}
+        return {**forked.inherited_environment(), "NO_COLOR": "1", **self.env, **changes}
 
     def run(
         self,
@@ -115,6 +110,16 @@ class Postgres:
     url: str
     socket_folder: str
     database: str
+
+    @classmethod
+    def create(cls, socket_folder: str) -> Self:
+        """Create it on the server."""
+        database = f"db_{uuid.uuid4().hex}"
+        with closing(psycopg2.connect(host=socket_folder, user="postgres", dbname="postgres")) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {database}")
+        url = f"postgresql://postgres:x@localhost:5432/{database}?host={socket_folder}"
+        return cls(url, socket_folder, database)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask it, in UTC."""
@@ -202,14 +207,7 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres(postgres_server: str, project: Project) -> Iterator[Postgres]:
     """A database of the test's own on the server; the project's configuration names it, the token is left nowhere."""
-    database = f"db_{uuid.uuid4().hex}"
-    connection = psycopg2.connect(host=postgres_server, user="postgres", dbname="postgres")
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {database}")
-    connection.close()
-    url = f"postgresql://postgres:x@localhost:5432/{database}?host={postgres_server}"
-    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = url
-    postgres = Postgres(url, postgres_server, database)
+    postgres = Postgres.create(postgres_server)
+    project.env["DESTINATION__POSTGRES__CREDENTIALS"] = postgres.url
     yield postgres
     assert not holds_token(postgres.dump())

@@ -14,9 +14,9 @@ from typing import TypeVar
 import click
 
 from sandbox import Sandbox
+from tests.conftest import postgres_running
 
 from .campaign import Campaign, Census, Report, take_census
-from .databases import postgres_server
 from .nights import NIGHTS_A_LIST, NightReport, run_nights
 from .pairs import PAIRINGS, PairReport, run_pairs
 
@@ -136,7 +136,7 @@ def main(duckdb: int, postgres: int, pairs: int, nights: int, seed: int, jobs: i
     began = time.monotonic()
     _say(f"seed {seed}")
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(postgres_server()) if postgres or pairs or nights else None
+        server = stack.enter_context(postgres_running()) if postgres or pairs or nights else None
         sandboxes = [stack.enter_context(Sandbox(limit=None, calls=0)) for _ in range(jobs)]
         harness = Harness(sandboxes, server, seed)
         for destination, kills in zip(DESTINATIONS, (duckdb, postgres), strict=True):

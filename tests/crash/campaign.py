@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from sandbox import Sandbox
 
 from .checker import Checker
-from .processes import Ended, Kill, Launcher
+from .processes import Ended, Kill
 from .stage import Stage, settled_log
 from .world import World
 
@@ -83,17 +83,14 @@ def take_census(sandbox: Sandbox, destination: str, postgres: str | None, seed: 
         stage = Stage(Path(name), sandbox, destination, postgres, CHUNK_SIZE)
         world = World(Random(seed), int(time.time()))
         counted: list[dict[str, int]] = []
-        with Launcher(stage.project, destination) as launcher:
-            for size in (2 * CHUNK_SIZE + 10, sum(LIST_SIZES) // 2):
-                call_ids = world.arrive(size)
-                stage.list(call_ids)
-                sandbox.reset(limit=None, **world.settings(call_ids))
-                passages = stage.project.folder / "passages.json"
-                ended = launcher.run(stage.args, destination=destination, passages=passages)
-                counted.append(json.loads(passages.read_text()))
-        began = time.monotonic()
-        stage.project.plain([*stage.args, "--dry-run"])
-        return Census(counted[0], counted[1], ended.seconds, time.monotonic() - began)
+        for size in (2 * CHUNK_SIZE + 10, sum(LIST_SIZES) // 2):
+            call_ids = world.arrive(size)
+            stage.list(call_ids)
+            sandbox.reset(limit=None, **world.settings(call_ids))
+            passages = stage.project.folder / "passages.json"
+            ended = stage.run(passages=passages)
+            counted.append(json.loads(passages.read_text()))
+        return Census(counted[0], counted[1], ended.seconds, stage.run("--dry-run", plain=True).seconds)
 
 
 class Campaign:
@@ -130,22 +127,21 @@ class Campaign:
             stage = Stage(Path(name), self._sandbox, self._destination, self._postgres, CHUNK_SIZE)
             world = World(self._chance, int(time.time()))
             checker = Checker(world, stage.database, CHUNK_SIZE)
-            with Launcher(stage.project, self._destination) as launcher:
-                while self.report.kills < self._kills and not self.report.faults:
-                    self._load_list(stage, world, checker, launcher)
+            while self.report.kills < self._kills and not self.report.faults:
+                self._load_list(stage, world, checker)
             self.report.fetched_again = sum(checker.lost_by_run.values())
             self.report.most_fetched_again = max(checker.lost_by_run.values(), default=0)
             self.report.calls = len(world.calls)
         return self.report
 
-    def _load_list(self, stage: Stage, world: World, checker: Checker, launcher: Launcher) -> None:
+    def _load_list(self, stage: Stage, world: World, checker: Checker) -> None:
         chance, report = self._chance, self.report
         before = list(world.calls)
         call_ids = world.arrive(chance.randint(*LIST_SIZES)) + chance.sample(before, len(before) // 4)
         chance.shuffle(call_ids)
         stage.list(call_ids)
         share = chance.choice((0.0, 0.0, 0.03))
-        args = stage.args + (["--strategy", "sweep"] if chance.random() < SWEPT_SHARE else [])
+        options = ["--strategy", "sweep"] if chance.random() < SWEPT_SHARE else []
         # the first load into a new database passes points that no other does
         self._sandbox.reset(
             limit=None, latency_seconds=chance.choice((0.0, 0.01, 0.03)), fault_share=share, **world.settings(call_ids)
@@ -153,11 +149,10 @@ class Campaign:
         self._log_length = 0
         while True:
             kill = self._next_kill(is_first=report.runs == 0)
-            if kill is None or kill.point or kill.after_seconds is None or chance.randrange(ONE_PLAIN_IN):
-                ended, is_plain = launcher.run(args, kill, destination=self._destination), False
-            else:
-                kill = Kill(after_seconds=kill.after_seconds + 0.7 * self._census.start_seconds)
-                ended, is_plain = stage.project.plain(args, kill), True
+            is_plain = False
+            if kill is not None and kill.after_seconds is not None and not chance.randrange(ONE_PLAIN_IN):
+                kill, is_plain = Kill(after_seconds=kill.after_seconds + 0.7 * self._census.start_seconds), True
+            ended = stage.run(*options, kill=kill, plain=is_plain)
             wrong = self._judge(call_ids, checker, ended, kill)
             if ended.was_killed and kill is not None:
                 report.kills += 1

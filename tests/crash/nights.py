@@ -13,7 +13,6 @@ from sandbox import Sandbox
 
 from .checker import Checker
 from .databases import Postgres
-from .processes import Launcher
 from .stage import Stage, settled_log
 from .world import World
 
@@ -61,37 +60,36 @@ def run_nights(sandbox: Sandbox, destination: str, postgres: str | None, *, seed
         world = World(chance, int(time.time()))
         checker = Checker(world, stage.database, CHUNK_SIZE)
         arrived: list[list[str]] = []
-        with Launcher(stage.project, destination) as launcher:
-            for night in range(nights):
-                arrived.append(world.arrive(chance.randint(15, 45)))
-                is_long = night % LONG_LIST_EACH == LONG_LIST_EACH - 1
-                recent = arrived[-NIGHTS_A_LONG_LIST if is_long else -NIGHTS_A_LIST :]
-                call_ids = [name for names in recent for name in names]
-                world.change(call_ids, chance.randint(0, 25))
-                refresh = "all" if night % REFRESH_ALL_EACH == REFRESH_ALL_EACH - 1 else "open"
-                if refresh == "all":
-                    call_ids += [name for name in world.come_back() if name not in set(call_ids)]
-                share = chance.choice((0.0, 0.05, 0.15))
-                stage.list(call_ids)
-                sandbox.reset(limit=None, fault_share=share, fault_weights=FAULTS, **world.settings(call_ids))
-                ended = launcher.run([*stage.args, "--refresh", refresh], destination=destination)
-                if ended.exit_code not in (0, 3):
-                    wrong = [f"ended with {ended.exit_code}: {ended.stdout} {ended.stderr}"]
-                else:
-                    wrong = checker.heard(settled_log(sandbox), ended, refresh=refresh)
-                    wrong += checker.completed(call_ids, ended)
-                    wrong += _left_open(stage)
-                stats = sandbox.stats()
-                faulty = sum(stats["by_fault"].values())
-                if stats["connections"] > MOST_CONNECTIONS + faulty:
-                    wrong.append(f"{stats['connections']} connections to the API, {faulty} faulty answers")
-                report.faults += [f"[seed {seed}] night {night}: {each}" for each in wrong]
-                if wrong:
-                    break
-                report.peak_rss_kb.append(ended.peak_rss_kb)
-                report.working_files.append(stage.working_files())
-                report.api_connections.append(stats["connections"])
-                report.faulty_answers += faulty
+        for night in range(nights):
+            arrived.append(world.arrive(chance.randint(15, 45)))
+            is_long = night % LONG_LIST_EACH == LONG_LIST_EACH - 1
+            recent = arrived[-NIGHTS_A_LONG_LIST if is_long else -NIGHTS_A_LIST :]
+            call_ids = [name for names in recent for name in names]
+            world.change(call_ids, chance.randint(0, 25))
+            refresh = "all" if night % REFRESH_ALL_EACH == REFRESH_ALL_EACH - 1 else "open"
+            if refresh == "all":
+                call_ids += [name for name in world.come_back() if name not in set(call_ids)]
+            share = chance.choice((0.0, 0.05, 0.15))
+            stage.list(call_ids)
+            sandbox.reset(limit=None, fault_share=share, fault_weights=FAULTS, **world.settings(call_ids))
+            ended = stage.run("--refresh", refresh)
+            if ended.exit_code not in (0, 3):
+                wrong = [f"ended with {ended.exit_code}: {ended.stdout} {ended.stderr}"]
+            else:
+                wrong = checker.heard(settled_log(sandbox), ended, refresh=refresh)
+                wrong += checker.completed(call_ids, ended)
+                wrong += _left_open(stage)
+            stats = sandbox.stats()
+            faulty = sum(stats["by_fault"].values())
+            if stats["connections"] > MOST_CONNECTIONS + faulty:
+                wrong.append(f"{stats['connections']} connections to the API, {faulty} faulty answers")
+            report.faults += [f"[seed {seed}] night {night}: {each}" for each in wrong]
+            if wrong:
+                break
+            report.peak_rss_kb.append(ended.peak_rss_kb)
+            report.working_files.append(stage.working_files())
+            report.api_connections.append(stats["connections"])
+            report.faulty_answers += faulty
         report.calls = len(world.calls)
     report.faults += report.grown() if not report.faults else []
     return report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from tempfile import TemporaryDirectory
 from sandbox import Sandbox
 
 from .checker import Checker
-from .processes import Ended, Launcher
+from .processes import Ended
 from .stage import Stage, settled_log
 from .world import World
 
@@ -59,7 +58,7 @@ def run_pairs(sandbox: Sandbox, pairing: Pairing, postgres: str | None, *, seed:
     """So many times two loads of one list at once, into the same tables again and again."""
     chance = Random(f"{seed} {pairing.name}")
     report = PairReport()
-    with TemporaryDirectory(prefix="crash") as name, contextlib.ExitStack() as stack:
+    with TemporaryDirectory(prefix="crash") as name, ThreadPoolExecutor(2) as pool:
         stages = [Stage(Path(name), sandbox, pairing.first, postgres, CHUNK_SIZE)]
         stages.append(Stage(Path(name), sandbox, pairing.second, postgres, CHUNK_SIZE))
         if pairing.first == pairing.second:
@@ -70,8 +69,6 @@ def run_pairs(sandbox: Sandbox, pairing: Pairing, postgres: str | None, *, seed:
         checkers = [Checker(world, stage.database, CHUNK_SIZE) for stage in stages]
         if pairing.first == pairing.second:
             checkers[1] = checkers[0]
-        launchers = [stack.enter_context(Launcher(stage.project, stage.destination)) for stage in stages]
-        pool = stack.enter_context(ThreadPoolExecutor(2))
         for turn in range(times):
             if chance.random() < AFRESH:
                 for folder in (".dlt", "elsewhere"):
@@ -80,9 +77,9 @@ def run_pairs(sandbox: Sandbox, pairing: Pairing, postgres: str | None, *, seed:
             stages[0].list(call_ids)
             sandbox.reset(limit=None, latency_seconds=0.01, **world.settings(call_ids))
             apart = chance.uniform(0, MOST_SECONDS_APART) * chance.random()
-            first = pool.submit(launchers[0].run, stages[0].args)
+            first = pool.submit(stages[0].run)
             time.sleep(apart)
-            both = [launchers[1].run(stages[1].args), first.result()][::-1]
+            both = [stages[1].run(), first.result()][::-1]
             report.codes[both[0].exit_code, both[1].exit_code] += 1
             wrong = _judge(
                 call_ids, both, checkers, settled_log(sandbox), apart_allowed=pairing.first != pairing.second

@@ -1,18 +1,22 @@
 """Named points in a load at which the process that passes them kills itself.
 
 Nothing here changes what a load does: functions of dlt, of its database clients and of this project's loader are
-wrapped, in the victim's process alone, by a count of passages.
+wrapped, in the process to kill alone, by a count of passages.
 """
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
 import functools
 import importlib
+import json
 import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 SQL_CLIENTS = {
@@ -60,6 +64,16 @@ STEPS = {
     "pipelines.destinations.working_folder": ("rewind",),
 }
 SQL_STEPS = ("open_connection", "close_connection", "commit_transaction", "execute_sql", "execute_many")
+
+
+def prepare(destination: str, point: str | None, passage: int, passages: Path | None) -> None:
+    """Make this process end at a passage of `point`, or count what it passes and write that to the file `passages`."""
+    faulthandler.register(signal.SIGUSR1)
+    if point or passages:
+        tripwire = Tripwire(point, passage)
+        tripwire.lay(destination)
+        if passages:
+            atexit.register(lambda: passages.write_text(json.dumps(tripwire.passages)))
 
 
 class Tripwire:

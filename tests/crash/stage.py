@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sandbox import Sandbox
+from tests.conftest import Project
 
 from .databases import Database, DuckDb, Postgres
-from .processes import Project
+from .processes import Ended, Kill, run
 
 
 class Stage:
@@ -32,12 +33,17 @@ class Stage:
         self.database: Database = DuckDb(folder)
         if destination == "postgres":
             assert postgres is not None
-            self.database = database = Postgres(postgres)
+            self.database = database = Postgres.create(postgres)
             self.project.env["DESTINATION__POSTGRES__CREDENTIALS"] = database.url
         self.args = ["load", "--json", "--ids", "ids.txt", "--chunk-size", str(chunk_size), "--progress", "none"]
         # what was asked for again is counted by id
         self.args += ["--destination", destination, "--strategy", "by-id"]
         self.destination = destination
+
+    def run(self, *more: str, kill: Kill | None = None, passages: Path | None = None, plain: bool = False) -> Ended:
+        """Load the list, with `more` options, to the end or to the death by `kill`."""
+        args = [*self.args, *more]
+        return run(self.project, args, kill, destination=self.destination, passages=passages, plain=plain)
 
     def list(self, call_ids: Iterable[str]) -> None:
         """Write the list that the next run is to load."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import dlt
-import psycopg2
 import pytest
 from dlt.common.configuration.specs import AwsCredentials, GcpServiceAccountCredentials
 from dlt.common.destination import Destination
@@ -21,7 +20,7 @@ from dlt.destinations.impl.weaviate.configuration import WeaviateCredentials
 from pipelines.destinations.location import Location, location_of, pipeline_name
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
-from tests.support.processes import has_file, running, write_ids
+from tests.support.processes import kill_with_a_package_waiting, write_ids
 
 SECRET = "s3cretpw"
 D = dlt.destinations
@@ -125,21 +124,9 @@ def test_a_package_that_waits_is_finished_whatever_driver_options_are_added(
     assert project.load(*load, "--limit", "0").exit_code == 0
     (name,) = [path.name for path in folders.iterdir() if path.is_dir()]
 
-    _leave_a_package(project, postgres, load)
+    kill_with_a_package_waiting(project, postgres, load)
     env = {"DESTINATION__POSTGRES__CREDENTIALS": f"{postgres.url}&application_name=nightly"}
     done = project.load(*load, env=env)
     assert done.exit_code == 0, done.stderr
     assert done.summary["already_loaded"] > 0
     assert [path.name for path in folders.iterdir() if path.is_dir()] == [name]
-
-
-def _leave_a_package(project: Project, postgres: Postgres, load: tuple[str, ...]) -> None:
-    """A load that is killed while the database takes no row of its first package."""
-    holder = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
-    try:
-        holder.cursor().execute("LOCK TABLE intercom.calls IN SHARE MODE")
-        with running(project, *load) as first:
-            first.wait_until(has_file(project, "load/normalized/*/started_jobs/calls.*"))
-            first.kill()
-    finally:
-        holder.close()

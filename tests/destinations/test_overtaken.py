@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg2
 import pytest
 
 from sandbox import Sandbox
 from tests.conftest import Postgres, Project
-from tests.support.processes import has_file, running, write_ids
+from tests.support.processes import kill_with_a_package_waiting, running, write_ids
 
 FIRST, CALLS = 1_000_001, 40
 HELD, GONE, VERSIONLESS = "1000040", "1000005", "1000006"
@@ -66,14 +65,7 @@ def test_a_package_that_waits_does_not_replace_what_another_load_wrote_since(
 ) -> None:
     assert project.load(*load).exit_code == 0
     api.configure(bodies=bodies("old", OLD))
-    holder = psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)
-    try:
-        holder.cursor().execute("LOCK TABLE intercom.calls IN SHARE MODE")
-        with running(project, *load) as first:
-            first.wait_until(has_file(project, "load/normalized/*/started_jobs/calls.*"))
-            first.kill()
-    finally:
-        holder.close()
+    kill_with_a_package_waiting(project, postgres, load)
     api.configure(bodies=bodies("new", NEW))
     other = project.load(*load, env=ELSEWHERE)
     assert other.exit_code == 0, other.stderr

@@ -116,6 +116,17 @@ STAGES = {
 }
 
 
+def _loaded_and_silent_from(stage: str, project: Project, api: Sandbox, proxy: Proxy) -> tuple[str, ...]:
+    """Load thirty calls; gives the command that loads them again, in which the proxy falls silent at this stage."""
+    api.configure(missing_share=0)
+    ids = write_ids(project, 1_000_001, 30)
+    load = ("--ids", ids, "--destination", "postgres", "--refresh", "all")
+    assert project.load(*load).exit_code == 0
+    words = STAGES[stage]
+    proxy.silence() if words is None else proxy.silence_after(words)
+    return load
+
+
 def _silenced(run: Running, proxy: Proxy) -> None:
     run.wait_until(lambda: proxy.is_silent)
     time.sleep(1)  # so that it waits in the driver
@@ -130,15 +141,10 @@ EVERY_DAY = ("copy to staging",)
 def test_a_signal_ends_a_load_in_order_though_the_database_is_silent(
     stage: str, project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
 ) -> None:
-    api.configure(missing_share=0)
-    ids = write_ids(project, 1_000_001, 30)
-    load = ("--ids", ids, "--destination", "postgres", "--refresh", "all")
-    assert project.load(*load).exit_code == 0
-    words = STAGES[stage]
-    proxy.silence() if words is None else proxy.silence_after(words)
+    load = _loaded_and_silent_from(stage, project, api, proxy)
     with running(project, *load) as run:
         _silenced(run, proxy)
-        if words is None:
+        if STAGES[stage] is None:
             time.sleep(2)
         run.send(signal.SIGTERM)
         sent_at = time.monotonic()
@@ -173,12 +179,7 @@ def test_a_second_signal_ends_it_at_once_though_it_waits_in_the_driver(
 def test_without_a_signal_a_silent_database_ends_the_load_in_minutes(
     stage: str, project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
 ) -> None:
-    api.configure(missing_share=0)
-    ids = write_ids(project, 1_000_001, 30)
-    load = ("--ids", ids, "--destination", "postgres", "--refresh", "all")
-    assert project.load(*load).exit_code == 0
-    words = STAGES[stage]
-    proxy.silence() if words is None else proxy.silence_after(words)
+    load = _loaded_and_silent_from(stage, project, api, proxy)
     with running(project, *load, env={"SOURCES__INTERCOM__RETRY_SECONDS": "5"}) as run:
         run.wait_until(lambda: proxy.is_silent)
         silent_at = time.monotonic()

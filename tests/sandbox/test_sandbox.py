@@ -6,7 +6,6 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -38,12 +37,6 @@ COMPLETED = {
     "fin_recording_url": None,
     "fin_transcription_url": None,
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Sandbox]:
-    with Sandbox() as api:
-        yield api
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import socket
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,12 +17,6 @@ from sandbox import Sandbox
 from sandbox.client import ReceivedAnswer, request
 
 CALL = {"type": "call", "id": "1000043", "state": "completed", "duration": None}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Sandbox]:
-    with Sandbox() as api:
-        yield api
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def serve(control: int, argv_0: str) -> None:
 
     A request is JSON: `argv`, `env`, `cwd`, `script` (code to run instead of the command) and `bound` (pickled, in
     hex: called before the run). To the descriptor that came with it go two lines: the run's process id, and
-    at its end its return code as `subprocess` has it.
+    at its end its return code as `subprocess` has it and the most memory it used, in KiB.
     """
     sys.path[0] = str(Path(argv_0).parent)  # as in the command itself
     ours = pkgutil.walk_packages(importlib.import_module("pipelines").__path__, "pipelines.")
@@ -119,12 +119,12 @@ def _forked(control: socket.socket) -> _Run | None:
 
 def _report_the_ended(reports: dict[int, int]) -> None:
     while reports:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+        pid, status, usage = os.wait4(-1, os.WNOHANG)
         if not pid:
             return
         report = reports.pop(pid)
         with contextlib.suppress(BrokenPipeError):  # the test has ended without waiting for it
-            os.write(report, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            os.write(report, f"{os.waitstatus_to_exitcode(status)} {usage.ru_maxrss}\n".encode())
         os.close(report)
 
 

@@ -31,17 +31,24 @@ _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "SSL", "COV", "FSSPEC_",
 _READ_WHEN_USED = ("DLT_PROJECT_DIR", "DLT_LOCAL_DIR", "DLT_DATA_DIR")
 # A process that is forked must have no thread of Arrow's allocator, nor of numpy's, which pyarrow imports where it is.
 _NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
+# Modules that a fork may import before it begins: they import nothing that the command does not.
+_CALLED_IN_FORKS = (__name__, bounds.__name__, "tests.crash.points")
 
 
 class ForkedProcess:
-    """A run that was forked; what `subprocess.Popen` has of a process."""
+    """A run that was forked; what `subprocess.Popen` has of a process.
+
+    Attributes:
+        peak_rss_kb: the most memory it used, once it has ended.
+    """
 
     def __init__(self, args: Sequence[str], report: IO[bytes]) -> None:
         self.args = args
         self.returncode: int | None = None
+        self.peak_rss_kb = 0
         self._report = report
         self._lock = threading.Lock()
-        self.pid = self._reported()
+        (self.pid,) = self._reported()
 
     def poll(self) -> int | None:
         """Its return code; None while it runs."""
@@ -61,7 +68,7 @@ class ForkedProcess:
                 if not ended:
                     assert timeout is not None
                     raise subprocess.TimeoutExpired(list(self.args), timeout)
-                self.returncode = self._reported()
+                self.returncode, self.peak_rss_kb = self._reported()
                 self._report.close()
             return self.returncode
 
@@ -74,21 +81,27 @@ class ForkedProcess:
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def _reported(self) -> int:
+    def _reported(self) -> list[int]:
         line = self._report.readline()
         assert line, "the fork server is gone; it said why on stderr"
-        return int(line)
+        return [int(number) for number in line.split()]
 
 
 Process = ForkedProcess | subprocess.Popen[bytes]
+
+
+def inherited_environment() -> dict[str, str]:
+    """What runs get of the environment of the tests: nothing of dlt's or Intercom's."""
+    foreign = ("DLT_", "SOURCES__", "DESTINATION__", "RUNTIME__", "INTERCOM_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 class ForkServer:
     """The process that forks, started with the environment that tests inherit."""
 
     def __init__(self) -> None:
-        foreign = ("DLT_", "SOURCES__", "DESTINATION__", "RUNTIME__", "INTERCOM_")
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        self._env = inherited_environment()
+        self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
         with theirs:
             program = f"from tests.support.fork_server import serve; serve({theirs.fileno()}, {COMMAND!r})"
@@ -122,8 +135,9 @@ class ForkServer:
         content = json.dumps(request).encode()
         ours, theirs = os.pipe()
         try:
-            socket.send_fds(self._control, [len(content).to_bytes(LENGTH, "big")], [*streams, theirs])
-            self._control.sendall(content)
+            with self._lock:
+                socket.send_fds(self._control, [len(content).to_bytes(LENGTH, "big")], [*streams, theirs])
+                self._control.sendall(content)
         finally:
             os.close(theirs)
         return ForkedProcess(argv, os.fdopen(ours, "rb", buffering=0))
@@ -134,19 +148,23 @@ class ForkServer:
         self._process.wait(timeout=30)
 
 
-@functools.cache
+_servers: list[ForkServer] = []
+_starting = threading.Lock()
+
+
 def fork_server() -> ForkServer:
     """The one of this process; `close_fork_server` ends it."""
-    server = ForkServer()
-    atexit.register(close_fork_server)
-    return server
+    with _starting:
+        if not _servers:
+            _servers.append(ForkServer())
+            atexit.register(close_fork_server)
+        return _servers[0]
 
 
 def close_fork_server() -> None:
     """End it where there is one."""
-    if fork_server.cache_info().currsize:
-        fork_server().close()
-        fork_server.cache_clear()
+    while _servers:
+        _servers.pop().close()
         atexit.unregister(close_fork_server)
 
 
@@ -169,13 +187,13 @@ def start(
     """Start `intercom-calls …` or `python -c …`: forked, unless it is something else, `plain`, or not the same.
 
     With NO_FORKS in the environment of the tests nothing is forked: there the source is tested without the command.
-    `bound` is called in the process before it begins; for a fork it must be from here or from `bounds.py`.
+    `bound` is called in the process before it begins; for a fork it must be from one of `_CALLED_IN_FORKS`.
     """
     script = argv[2] if [*argv[:2]] == [sys.executable, "-c"] else None
     plain = plain or "NO_FORKS" in os.environ
     if not plain and (script is not None or argv[0] == COMMAND) and fork_server().suits(env):
         called = bound.func if isinstance(bound, functools.partial) else bound
-        if called is None or called.__module__ in (__name__, bounds.__name__):
+        if called is None or called.__module__ in _CALLED_IN_FORKS:
             pickled = pickle.dumps(bound) if bound else None
             shown = ["-c", *argv[3:]] if script is not None else argv
             streams = [stdin, stdout, stderr]

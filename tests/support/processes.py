@@ -7,10 +7,12 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 
-from tests.conftest import Project, Result
+import psycopg2
+
+from tests.conftest import Postgres, Project, Result
 from tests.support import forked
 
 
@@ -90,3 +92,12 @@ def write_ids(project: Project, first: int, count: int) -> str:
     """A list of the sandbox's ids in the project's folder; gives its name."""
     (project.folder / "ids.txt").write_text("".join(f"{first + n}\n" for n in range(count)))
     return "ids.txt"
+
+
+def kill_with_a_package_waiting(project: Project, postgres: Postgres, load: Iterable[str]) -> None:
+    """Kill a load while the database takes no row of its first package."""
+    with closing(psycopg2.connect(host=postgres.socket_folder, user="postgres", dbname=postgres.database)) as holder:
+        holder.cursor().execute("LOCK TABLE intercom.calls IN SHARE MODE")
+        with running(project, *load) as first:
+            first.wait_until(has_file(project, "load/normalized/*/started_jobs/calls.*"))
+            first.kill()

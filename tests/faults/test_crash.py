@@ -12,7 +12,8 @@ import pytest
 from sandbox import Sandbox
 from tests.crash.campaign import Campaign, take_census
 from tests.crash.checker import Checker
-from tests.crash.processes import Ended, Kill, Launcher
+from tests.crash.nights import run_nights
+from tests.crash.processes import Ended, Kill
 from tests.crash.stage import Stage, settled_log
 from tests.crash.world import World
 
@@ -54,17 +55,28 @@ def test_what_was_committed_and_not_noted_is_loaded_once(
     stage.list(call_ids)
     api.reset(limit=None, **world.settings(call_ids))
     seen = 0
-    with Launcher(stage.project, destination) as launcher:
-        for point in UNNOTED:
-            killed = launcher.run(stage.args, Kill(point), destination=destination)
-            assert killed.was_killed, (point, killed)
-            log = settled_log(api)
-            assert checker.heard(log[seen:], killed) == []
-            assert checker.always() == [], point
-            seen = len(log)
-        ended = launcher.run(stage.args, destination=destination)
+    for point in UNNOTED:
+        killed = stage.run(kill=Kill(point))
+        assert killed.was_killed, (point, killed)
+        log = settled_log(api)
+        assert checker.heard(log[seen:], killed) == []
+        assert checker.always() == [], point
+        seen = len(log)
+    ended = stage.run()
     assert checker.heard(settled_log(api)[seen:], ended) == []
     assert checker.completed(call_ids, ended) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+def test_every_night_of_a_schedule_leaves_all_right_and_nothing_behind(
+    destination: str, api: Sandbox, postgres_server: str
+) -> None:
+    report = run_nights(api, destination, postgres_server, seed=1, nights=5)
+    assert report.faults == []
+    assert len(report.working_files) == 5
+    assert report.calls > 75
+    assert report.faulty_answers > 0
 
 
 class Loaded:
@@ -77,12 +89,11 @@ class Loaded:
         self.call_ids = self.world.arrive(60)
         self.stage.list(self.call_ids)
         api.reset(limit=None, **self.world.settings(self.call_ids))
-        with Launcher(self.stage.project, "duckdb") as launcher:
-            killed = launcher.run(self.stage.args, Kill("before Pipeline.load", 1))
-            assert killed.was_killed
-            assert self.checker.heard(settled_log(api), killed) == []
-            seen = len(settled_log(api))
-            self.ended: Ended = launcher.run(self.stage.args)
+        killed = self.stage.run(kill=Kill("before Pipeline.load"))
+        assert killed.was_killed
+        assert self.checker.heard(settled_log(api), killed) == []
+        seen = len(settled_log(api))
+        self.ended: Ended = self.stage.run()
         assert self.checker.heard(settled_log(api)[seen:], self.ended) == []
         assert self.checker.completed(self.call_ids, self.ended) == []
 
