@@ -178,6 +178,11 @@ def test_csv_lines_are_counted_across_quoted_newlines_blank_and_ragged_rows() ->
     )
 
 
+def test_a_long_cell_of_another_column_is_read_over() -> None:
+    note = "x" * 500_000
+    assert ids_of(f'call_id,note\n1,"{note}\n{note}"\n2,{note}\n', "csv") == ["1", "2"]
+
+
 def test_a_byte_that_is_not_utf8_is_named_by_its_line() -> None:
     found = read(b"call_id,n\n1,\xe9\n\xe92,x\n", "csv", bad="skip")
     assert found.ids.to_pylist() == ["1"]

@@ -72,6 +72,7 @@ REFUSED: list[tuple[str, bytes, list[str]]] = [
     ("newline.csv", b'id\n"1\n2"\n', ["line 2", r"'1\n2'", "white space inside"]),
     ("ragged.csv", b"id,n\n1,a\n2\n", ["line 3", "'2'", "1 fields where 2 belong", "--bad-ids skip"]),
     ("cut-quote.csv", b'id,n\n1,a\n2,"b\n', ["line 3", "never closed", "cut off"]),
+    ("cut-names.csv", b'name,"note\n1,2\n', ["line 1", "never closed"]),
     ("cut-heading.csv", b'"id\n1\n2\n', ["line 1", "never closed"]),
     ("long-line.csv", b"id,n\n1,a\n2," + b"b" * 2_200_000, ["line 3", "longer than 1 MiB"]),
     ("white.tsv", b"id\tn\n1\ta\n2 3\tb\n", ["line 3", "'2 3'"]),
