@@ -142,6 +142,14 @@ def test_a_bad_list_is_refused_with_cause_place_and_mend(
     assert len(message) < 1000
 
 
+@pytest.mark.parametrize("name", ["bomb.json.gz", "bomb.jsonl.gz", "bomb.csv.gz", "bomb.txt.gz"])
+def test_a_packed_list_is_refused_as_a_bomb_before_it_is_unpacked(name: str, tmp_path: Path) -> None:
+    packed = gzip.compress((b" " * 999 + b"\n") * 80_000)
+    (tmp_path / name).write_bytes(packed)
+    with pytest.raises(BadIds, match=r"unpacks to more than 3[2-4] MiB \(\d+ times its size\)"):
+        read_ids([], [str(tmp_path / name)])
+
+
 def test_several_columns_without_a_heading_want_a_number(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1,2\n")
     for column in (None, "3", "0", "id"):

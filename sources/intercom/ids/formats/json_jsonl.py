@@ -16,7 +16,7 @@ from typing import Any, cast
 from ...errors import BadIds
 from ..cells import BATCH_ROWS, BadCell, Batch, Cells
 from ..columns import position
-from ..streams import ListFile
+from ..streams import LINE_BYTES, ListFile
 from ..validate import shown
 
 # https://developers.intercom.com/docs/references/webhooks/webhook-models: `data.item` is the call.
@@ -121,11 +121,13 @@ def document(file: ListFile, *, column: str | None) -> Iterator[Cells]:
     Raises:
         BadIds: it is not JSON, larger than 512 MiB, or its first object lacks the column.
     """
+    content = bytearray()
     with file.open_text() as stream:
-        content = stream.read(JSON_BYTES + 1)
-    file.refuse_bomb(len(content))
-    if len(content) > JSON_BYTES:
-        raise BadIds(f"{file.name}: more than {JSON_BYTES >> 20} MiB, too large for json; write it as jsonl")
+        while read := stream.read(LINE_BYTES):
+            content += read
+            file.refuse_bomb(len(content))
+            if len(content) > JSON_BYTES:
+                raise BadIds(f"{file.name}: more than {JSON_BYTES >> 20} MiB, too large for json; write it as jsonl")
     text = content.decode("utf-8", "surrogateescape")
     del content
 
