@@ -220,7 +220,7 @@ def test_a_query_of_the_destination_changes_nothing_there(
         ("DELETE FROM nothing", "nothing"),
     ],
 )
-def test_of_a_new_file_only_our_own_tables_may_be_absent(query: str, found: int | str, project: Project) -> None:
+def test_in_a_new_file_only_our_own_tables_may_be_missing(query: str, found: int | str, project: Project) -> None:
     result = project.load("--dry-run", "--ids-sql", query)
     if isinstance(found, int):
         assert (result.exit_code, result.summary["to_fetch"]) == (0, found), result.stderr
@@ -252,7 +252,7 @@ def test_a_mistyped_database_of_ids_is_named_and_not_made(project: Project, tmp_
     assert (result.exit_code, "readonly" in result.summary["error"]) == (2, True)
 
 
-def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project: Project, api: Sandbox) -> None:
+def test_a_query_of_a_database_that_does_not_exist_yet(lists: Path, project: Project, api: Sandbox) -> None:
     query = "SELECT call_id FROM read_csv('ids.csv', all_varchar = true)"
     (lists / "ids.csv").write_text("call_id\n007\n007\n")
     plan = project.load("--ids-sql", query, "--dry-run")
@@ -270,13 +270,13 @@ def test_what_is_asked_of_a_database_that_is_not_there_yet(lists: Path, project:
     assert not (lists / "intercom_calls.duckdb").exists()
 
 
-def test_ids_that_a_spreadsheet_rounded_are_told(project: Project, api: Sandbox) -> None:
+def test_ids_that_a_spreadsheet_rounded_are_reported(project: Project, api: Sandbox) -> None:
     result = project.load("1.23457E+11", "--dry-run")
     assert result.exit_code == 0
     assert "a spreadsheet has rounded 1 id (1.23457E+11 …): format the column as text there" in result.stderr
 
 
-def test_what_a_destination_lacks_is_told_by_its_name(project: Project) -> None:
+def test_a_missing_package_of_a_destination_is_reported_by_name(project: Project) -> None:
     for destination, lacking in {"clickhouse": "CREDENTIALS", "postgres": "CREDENTIALS"}.items():
         result = project.load("1", "--destination", destination)
         assert result.exit_code == 2

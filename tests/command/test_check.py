@@ -74,7 +74,7 @@ def test_a_destination_is_tried_by_writing_and_left_as_it_was(
         ({}, {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"}, 1, ["no address is found for this name"]),
     ],
 )
-def test_what_is_wrong_is_told_with_its_mend(
+def test_what_is_wrong_is_reported_with_the_fix(
     settings: dict[str, Any],
     env: dict[str, str],
     exit_code: int,
@@ -103,7 +103,7 @@ def test_a_wrong_region_is_given_as_a_cause_of_401() -> None:
     assert "A token of a workspace hosted elsewhere answers 401 too: region is eu" in findings[1].text
 
 
-def test_a_403_is_the_plan_s_the_scope_s_or_a_firewall_s() -> None:
+def test_the_cause_of_a_403_is_the_plan_the_scope_or_a_firewall() -> None:
     from pipelines.commands.check import judge
     from sources.intercom.api.client import Answer
     from sources.intercom.settings import Settings

@@ -171,7 +171,7 @@ def test_all_is_found_in_the_project_folder_from_wherever_the_command_runs(
     assert list(elsewhere.folder.iterdir()) == []
 
 
-def test_the_token_of_intercom_s_own_name_is_used_where_dlt_finds_none(project: Project, api: Sandbox) -> None:
+def test_intercom_access_token_is_used_if_dlt_finds_no_token(project: Project, api: Sandbox) -> None:
     del project.env[TOKEN]
     project.env["INTERCOM_ACCESS_TOKEN"] = SECRET
     api.configure(calls=0, token=SECRET, bodies={"1": {"type": "call", "id": "1"}, "2": {"type": "call", "id": "2"}})
@@ -185,7 +185,7 @@ def test_the_token_of_intercom_s_own_name_is_used_where_dlt_finds_none(project: 
 
 
 @pytest.mark.parametrize(("forbidden", "status", "mend"), [(False, 401, "region"), (True, 403, "read_conversations")])
-def test_a_refused_token_is_told_with_its_mend(
+def test_a_refused_token_is_reported_with_the_fix(
     forbidden: bool, status: int, mend: str, project: Project, api: Sandbox
 ) -> None:
     api.configure(token=project.env[TOKEN] if forbidden else "another", forbidden=forbidden)

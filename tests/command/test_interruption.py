@@ -33,7 +33,7 @@ def _loaded(project: Project) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_a_signal_while_fetching_loads_what_came_and_the_same_command_goes_on(
+def test_a_signal_while_fetching_loads_what_was_received_and_the_same_command_continues(
     project: Project, api: Sandbox, number: signal.Signals, code: int
 ) -> None:
     ids = write_ids(project, 1_000_001, 200)
@@ -146,7 +146,7 @@ def test_a_signal_while_the_list_is_read_ends_the_run_there_with_its_summary(
     assert api.stats()["requests"] == 0
 
 
-def test_a_signal_while_the_database_is_asked_for_ids_ends_the_run(project: Project, postgres: Postgres) -> None:
+def test_a_signal_while_ids_are_queried_ends_the_run(project: Project, postgres: Postgres) -> None:
     query = "SELECT pg_sleep(600)::text"
     with running(project, "--ids-sql", query, "--destination", "postgres") as run:
         run.wait_until(lambda: postgres.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))

@@ -43,7 +43,9 @@ def test_a_run_that_fails_says_what_is_safe_and_what_to_type(project: Project, a
     assert (last["event"], last["level"], last["exit_code"]) == ("end", "error", 1)
 
 
-def test_a_silence_of_the_api_is_said_once_with_its_cause_and_so_is_its_end(project: Project, api: Sandbox) -> None:
+def test_an_api_that_stops_answering_is_reported_once_with_the_cause_and_so_is_its_return(
+    project: Project, api: Sandbox
+) -> None:
     api.configure(faults={"1000001": ["status:503"] * 8})
     result = project.load("1000001", "-q", "--log-format", "json", env={"SOURCES__INTERCOM__RETRY_SECONDS": "60"})
     assert result.exit_code == 0
@@ -98,12 +100,12 @@ def test_quiet_says_nothing_of_success_and_when_where_and_how_many_of_failures(p
         assert part in line
 
 
-def test_more_workers_than_are_used_are_said_to_be_too_many(project: Project, api: Sandbox) -> None:
+def test_more_workers_than_are_used_are_reported_as_too_many(project: Project, api: Sandbox) -> None:
     (line,) = project.load("1000001", "--workers", "500", "-q").stderr.splitlines()
     assert "--workers 500: at most 128 requests are in flight at once" in line
 
 
-def test_a_database_that_turned_read_only_is_said_to_be_a_standby(postgres: Postgres) -> None:
+def test_a_database_that_turned_read_only_is_reported_as_a_standby(postgres: Postgres) -> None:
     told = "read-only transaction; the server is likely a standby"
     with pytest.raises(DestinationFailed, match=told), readable_errors("postgres"):
         postgres.query("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
@@ -127,7 +129,7 @@ ENDS: dict[str, tuple[dict[str, object], dict[str, str], bool]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_that_the_same_command_goes_on_is_said_only_where_it_does(
+def test_the_advice_to_run_the_same_command_is_given_only_where_it_continues(
     project: Project, api: Sandbox, end: str, request: pytest.FixtureRequest
 ) -> None:
     faults, env, goes_on = ENDS[end]
@@ -144,9 +146,7 @@ def test_that_the_same_command_goes_on_is_said_only_where_it_does(
 
 
 @pytest.mark.parametrize("place", ["pipelines.run.run.reconcile", "pipelines.destinations.target.restore_tables"])
-def test_an_error_that_nobody_foresaw_is_one_line_with_its_type_and_a_file(
-    project: Project, api: Sandbox, place: str
-) -> None:
+def test_an_unexpected_error_is_one_line_with_its_type_and_a_file(project: Project, api: Sandbox, place: str) -> None:
     module, _, name = place.rpartition(".")
     assert project.load("1000001").exit_code == 0
     password = "the-pass-word"

@@ -84,7 +84,7 @@ RIGHTS: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("kind", RIGHTS)
-def test_rights_that_lack_are_named_and_once_granted_the_load_goes_through(
+def test_missing_rights_are_named_and_once_granted_the_load_succeeds(
     kind: str, project: Project, api: Sandbox, postgres: Postgres, role: str
 ) -> None:
     given, lacking = ([line.format(role=role, database=postgres.database) for line in lines] for lines in RIGHTS[kind])
@@ -97,7 +97,7 @@ def test_rights_that_lack_are_named_and_once_granted_the_load_goes_through(
     _run_what_is_told(project, postgres, told)
 
 
-def test_a_user_without_a_right_in_a_new_database_is_told_and_once_granted_the_load_goes_through(
+def test_a_missing_right_in_a_new_database_is_reported_and_once_granted_the_load_succeeds(
     project: Project, api: Sandbox, postgres: Postgres, role: str
 ) -> None:
     told = refused(project, api, "--destination", "postgres", also=("check",))
@@ -114,7 +114,7 @@ def _run_what_is_told(project: Project, postgres: Postgres, told: list[str]) -> 
     assert postgres.query("SELECT count(*) FROM intercom.calls") == [(2,)]
 
 
-def test_a_database_that_is_read_only_or_not_there_is_told(
+def test_a_database_that_is_read_only_or_missing_is_reported(
     project: Project, api: Sandbox, postgres: Postgres, role: str
 ) -> None:
     administer(
@@ -135,7 +135,7 @@ def test_a_database_that_is_read_only_or_not_there_is_told(
 
 
 @pytest.mark.long  # a server of its own, started twice
-def test_a_standby_is_told(project: Project, api: Sandbox) -> None:
+def test_a_standby_is_reported(project: Project, api: Sandbox) -> None:
     with postgres_running() as folder:
         as_owner(["touch", f"{folder}/standby.signal"], folder)
         as_owner([str(BIN / "pg_ctl"), "-D", folder, "-w", "-m", "fast", "restart"], folder)
@@ -156,7 +156,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_a_table_that_someone_else_made_is_told_and_left_as_it_is(
+def test_a_table_that_someone_else_made_is_reported_and_not_changed(
     kind: str, destination: str, request: pytest.FixtureRequest, project: Project, api: Sandbox
 ) -> None:
     name = FOREIGN[kind].split()[2]

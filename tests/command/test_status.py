@@ -95,14 +95,14 @@ def test_status_of_a_file_that_stays_held_fails_with_1(project: Project, api: Sa
     assert "Could not set lock on file" in shown.stderr
 
 
-def test_nothing_loaded_is_said_and_nothing_is_made(project: Project) -> None:
+def test_that_nothing_is_loaded_is_reported_and_nothing_is_created(project: Project) -> None:
     shown = project.run("status")
     assert shown.exit_code == 0
     assert "nothing is loaded yet" in shown.stdout
     assert list(project.folder.iterdir()) == []
 
 
-def test_nothing_loaded_into_postgres_is_said(project: Project, postgres: Postgres) -> None:
+def test_that_nothing_is_loaded_into_postgres_is_reported(project: Project, postgres: Postgres) -> None:
     shown = project.run("status", "--destination", "postgres")
     assert shown.exit_code == 0, shown.stderr
     assert "nothing is loaded yet" in shown.stdout

@@ -77,7 +77,7 @@ def test_an_output_that_is_gone_changes_neither_data_nor_the_exit_code(
     assert project.query("SELECT exit_code, loaded FROM intercom.load_runs") == [(0, 25)]
 
 
-def test_a_terminal_that_goes_away_costs_nothing_but_what_it_would_have_shown(project: Project, api: Sandbox) -> None:
+def test_a_closed_terminal_costs_nothing_but_its_output(project: Project, api: Sandbox) -> None:
     api.configure(missing_share=0, latency_seconds=0.02)
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

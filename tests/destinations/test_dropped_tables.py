@@ -80,7 +80,7 @@ EVERY_DAY_AND_LONG = pytest.mark.parametrize(
 
 
 @EVERY_DAY_AND_LONG
-def test_what_was_dropped_is_made_again_by_the_next_load(
+def test_what_was_dropped_is_created_again_by_the_next_load(
     destination: str, drops: list[str], project: Project, api: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     api.configure(missing_share=0)
@@ -109,7 +109,7 @@ def _leave_waiting(project: Project, ids: str, destination: str) -> None:
 
 
 @EVERY_DAY_AND_LONG
-def test_a_package_that_waits_is_filled_into_the_tables_that_were_made_again(
+def test_a_waiting_package_is_loaded_into_the_tables_that_were_created_again(
     destination: str, drops: list[str], project: Project, api: Sandbox, request: pytest.FixtureRequest
 ) -> None:
     api.configure(missing_share=0)
@@ -124,7 +124,7 @@ def test_a_package_that_waits_is_filled_into_the_tables_that_were_made_again(
         assert not has_file(project, "load/normalized/*/*_jobs/*")()
 
 
-def test_a_file_that_was_deleted_or_replaced_by_a_backup_is_loaded_into_with_what_waits(
+def test_a_waiting_package_is_loaded_into_a_file_that_was_deleted_or_replaced_by_a_backup(
     project: Project, api: Sandbox, tmp_path: Path
 ) -> None:
     api.configure(missing_share=0)
@@ -152,9 +152,7 @@ def test_a_file_that_was_deleted_or_replaced_by_a_backup_is_loaded_into_with_wha
         assert connection.execute("SELECT count(*) FROM intercom.calls").fetchall() == [(30,)]
 
 
-def test_a_package_that_waits_is_put_aside_where_a_later_load_came_in_between(
-    project: Project, api: Sandbox, tmp_path: Path
-) -> None:
+def test_a_waiting_package_is_set_aside_if_a_later_load_has_run(project: Project, api: Sandbox, tmp_path: Path) -> None:
     """The other load's answers are newer."""
     api.configure(missing_share=0)
     ids, ask = write_ids(project, 1_000_001, 30), _ask_duckdb(project)
@@ -172,7 +170,7 @@ def test_a_package_that_waits_is_put_aside_where_a_later_load_came_in_between(
     assert list(kept.glob("*_jobs/calls.*"))
 
 
-def test_a_package_that_can_not_be_loaded_is_put_aside_and_its_calls_are_fetched_again(
+def test_a_package_that_can_not_be_loaded_is_set_aside_and_its_calls_are_fetched_again(
     project: Project, api: Sandbox
 ) -> None:
     api.configure(missing_share=0)

@@ -24,7 +24,7 @@ def test_runs_of_a_few_calls_grow_the_file_by_the_calls(project: Project, api: S
     assert project.query(groups)[0][0] <= 2
 
 
-def test_a_file_that_has_grown_is_brought_back_with_all_that_is_in_it(project: Project, api: Sandbox) -> None:
+def test_a_file_that_has_grown_is_rewritten_with_all_rows(project: Project, api: Sandbox) -> None:
     api.configure(missing_share=0)
     file = project.folder / "intercom_calls.duckdb"
     assert project.load("1000001").exit_code == 0

@@ -82,7 +82,7 @@ def located(factory: Destination[Any, Any]) -> Location:
 
 
 @pytest.mark.parametrize("kind", FACTORIES)
-def test_two_places_of_a_destination_are_told_apart_and_nothing_else(kind: str) -> None:
+def test_only_two_places_of_a_destination_are_different_locations(kind: str) -> None:
     dev, prod, same = (located(FACTORIES[kind](*each)) for each in (("dev", "ann"), ("prod", "ann"), ("dev", "bob")))
     assert pipeline_name(dev, "intercom") != pipeline_name(prod, "intercom")
     assert pipeline_name(dev, "intercom") == pipeline_name(same, "intercom")

@@ -60,7 +60,7 @@ def test_after_its_lock_was_cut_a_load_compares_what_it_has_with_what_another_wr
     assert postgres.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
 
 
-def test_a_package_that_waits_does_not_replace_what_another_load_wrote_since(
+def test_a_waiting_package_does_not_replace_what_another_load_wrote_since(
     project: Project, api: Sandbox, postgres: Postgres, load: tuple[str, ...]
 ) -> None:
     assert project.load(*load).exit_code == 0

@@ -189,7 +189,7 @@ def test_without_a_signal_a_silent_database_ends_the_load_in_minutes(
     assert "Traceback" not in failed.stderr
 
 
-def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
+def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_taken_again(
     project: Project, api: Sandbox, proxy: Proxy, postgres: Postgres
 ) -> None:
     ids = write_ids(project, 1_000_001, 120)
@@ -208,7 +208,7 @@ def test_a_lock_that_the_server_still_holds_for_a_cut_connection_is_had_back(
 
 
 @pytest.mark.parametrize("silent_seconds", [60.0, 0.5])
-def test_a_server_that_freezes_is_said_once_and_when_it_is_back(
+def test_a_server_that_freezes_is_reported_once_and_so_is_its_return(
     silent_seconds: float,
     proxy: Proxy,
     project: Project,
@@ -248,7 +248,7 @@ print(json.dumps(load(mine, ["1000001"]).as_json()))
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_in_a_caller_s_pipeline_a_silent_database_ends_the_wait_and_leaves_the_process_to_the_caller(
+def test_in_a_caller_s_pipeline_a_silent_database_ends_the_load_and_not_the_process(
     project: Project, api: Sandbox, proxy: Proxy
 ) -> None:
     proxy.silence_after(STAGES["lock"] or b"")

@@ -19,7 +19,7 @@ def _has_asked(api: Sandbox, requests: int) -> bool:
     return bool(api.stats()["requests"] >= requests)
 
 
-def test_a_second_load_into_a_duckdb_dataset_leaves_with_5(project: Project, api: Sandbox) -> None:
+def test_a_second_load_into_a_duckdb_dataset_ends_with_5(project: Project, api: Sandbox) -> None:
     ids = write_ids(project, 1_000_001, 120)
     api.configure(missing_share=0, statuses=UNTIL_TOLD)
     link = project.folder / "link.duckdb"
@@ -47,7 +47,7 @@ def test_a_second_load_into_a_duckdb_dataset_leaves_with_5(project: Project, api
     assert project.query("SELECT exit_code FROM intercom.load_runs") == [(0,)]
 
 
-def test_a_second_load_into_a_postgres_dataset_leaves_with_5_from_anywhere(
+def test_a_second_load_into_a_postgres_dataset_ends_with_5_on_any_machine(
     project: Project, api: Sandbox, postgres: Postgres
 ) -> None:
     ids = write_ids(project, 1_000_001, 90)

@@ -43,7 +43,7 @@ class _JumpingProject(Project):
 
 
 @pytest.mark.parametrize("seconds", [3600, pytest.param(-3600, marks=pytest.mark.long)], ids=["forward", "back"])
-def test_a_clock_that_is_set_in_the_middle_of_a_load_changes_nothing_but_what_it_says(
+def test_a_clock_that_is_set_during_a_load_changes_only_the_times_in_the_tables(
     seconds: int, project: Project, api: Sandbox
 ) -> None:
     """While the rate budget waits for a window, a call is retried, and chunks are loaded."""

@@ -24,7 +24,7 @@ CHUNK_SIZE = 20
 
 @pytest.mark.long
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
-def test_killed_loads_go_on_to_tables_that_are_right(destination: str, api: Sandbox, postgres_server: str) -> None:
+def test_killed_loads_continue_to_tables_that_are_right(destination: str, api: Sandbox, postgres_server: str) -> None:
     census = take_census(api, destination, postgres_server, seed=1)
     assert {"before Pipeline.load", "after stage calls", "before merge call_errors"} <= set(census.points)
     campaign = Campaign(api, destination, postgres_server, seed=1, kills=3, census=census, turn=0)
@@ -45,7 +45,7 @@ UNNOTED = (
 
 
 @pytest.mark.parametrize("destination", ["duckdb", pytest.param("postgres", marks=pytest.mark.long)])
-def test_what_was_committed_and_not_noted_is_loaded_once(
+def test_what_was_committed_but_not_recorded_is_loaded_once(
     destination: str, tmp_path: Path, api: Sandbox, postgres_server: str
 ) -> None:
     stage = Stage(tmp_path, api, destination, postgres_server, CHUNK_SIZE)
@@ -69,7 +69,7 @@ def test_what_was_committed_and_not_noted_is_loaded_once(
 
 @pytest.mark.long
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
-def test_every_night_of_a_schedule_leaves_all_right_and_nothing_behind(
+def test_every_run_of_a_schedule_leaves_right_tables_and_no_extra_files(
     destination: str, api: Sandbox, postgres_server: str
 ) -> None:
     report = run_nights(api, destination, postgres_server, seed=1, nights=5)

@@ -37,7 +37,7 @@ def test_an_api_that_is_down_is_exit_1_and_no_call_is_blamed(project: Project, a
     assert refused.summary["requests"] == refused.summary["retries"] + 1 + 3  # GET /me is tried three times
 
 
-def test_an_api_that_dies_in_the_middle_leaves_what_came_and_the_same_command_completes(
+def test_an_api_that_dies_in_the_middle_leaves_what_was_received_and_the_same_command_completes(
     project: Project, api: Sandbox
 ) -> None:
     ids = write_ids(project, 1_000_001, 200)
@@ -57,7 +57,7 @@ def test_an_api_that_dies_in_the_middle_leaves_what_came_and_the_same_command_co
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_token_refused_in_the_middle_is_exit_4_after_what_came_is_loaded(
+def test_a_token_refused_in_the_middle_is_exit_4_after_the_received_calls_are_loaded(
     project: Project, api: Sandbox, status: int
 ) -> None:
     ids = write_ids(project, 1_000_001, 60)
@@ -84,7 +84,7 @@ def test_a_firewall_before_the_api_is_exit_1_and_the_token_is_not_blamed(project
     assert project.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
 
 
-def test_faults_that_end_are_no_failure_and_one_that_stays_is_exit_3(project: Project, api: Sandbox) -> None:
+def test_passing_faults_are_no_failure_and_a_lasting_one_is_exit_3(project: Project, api: Sandbox) -> None:
     api.configure(
         missing_share=0,
         statuses={"1000009": 500},
@@ -110,7 +110,7 @@ def test_faults_that_end_are_no_failure_and_one_that_stays_is_exit_3(project: Pr
     assert project.query("SELECT count(*) FROM intercom.call_errors") == [(0,)]
 
 
-def test_a_429_storm_is_outlived(project: Project, api: Sandbox) -> None:
+def test_a_load_completes_in_spite_of_many_429s(project: Project, api: Sandbox) -> None:
     """Windows that others use up whole, for longer than `retry_seconds`; then there is room again."""
     api.configure(missing_share=0, limit=20, window_seconds=1, foreign_at_start=20)
     ids = write_ids(project, 1_000_001, 30)

@@ -28,7 +28,7 @@ def _failed(result: Result, *words: str, exit_code: int = 1) -> None:
     assert "\n" not in result.summary["error"]
 
 
-def test_a_file_that_another_program_holds_is_waited_for(project: Project, api: Sandbox) -> None:
+def test_a_file_that_another_program_has_open_is_waited_for(project: Project, api: Sandbox) -> None:
     assert project.load("1000001").exit_code == 0
     holder = duckdb.connect(str(project.folder / "intercom_calls.duckdb"))
     held = project.load("1000002", env={"SOURCES__INTERCOM__LOCK_WAIT_SECONDS": "1"})
@@ -48,7 +48,7 @@ def _said_once_and_when_it_is_over(result: Result) -> None:
     assert result.stderr.count("the destination can be used again, after ") == 1
 
 
-def test_what_is_no_duckdb_file_is_told_and_left_as_it_is(project: Project, api: Sandbox) -> None:
+def test_what_is_no_duckdb_file_is_reported_and_not_changed(project: Project, api: Sandbox) -> None:
     file = project.folder / "intercom_calls.duckdb"
     file.write_bytes(b"not a database " * 1000)
     _failed(project.load("1000001"), "intercom_calls.duckdb", "not a valid DuckDB database file", exit_code=2)
@@ -86,7 +86,7 @@ def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, 
     assert project.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(20, 20)]
 
 
-def test_a_disk_that_is_full_when_duckdb_tidies_its_file_up_loses_nothing(project: Project, api: Sandbox) -> None:
+def test_a_disk_that_is_full_at_duckdb_s_checkpoint_loses_nothing(project: Project, api: Sandbox) -> None:
     """What is committed is in DuckDB's log beside the file (some 85 kB here); moved into the file it takes 2 MB."""
     api.configure(missing_share=0)
     ids = write_ids(project, 1_000_001, 100)
@@ -137,7 +137,7 @@ def test_connections_cut_again_and_again_lose_nothing(project: Project, api: San
     assert postgres.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(120, 120)]
 
 
-def test_a_database_that_is_down_is_told_before_anything_is_asked(project: Project, api: Sandbox) -> None:
+def test_a_database_that_is_down_is_reported_before_any_request(project: Project, api: Sandbox) -> None:
     project.env["DESTINATION__POSTGRES__CREDENTIALS"] = "postgresql://loader:pass-word@127.0.0.1:9/calls"
     result = project.load("1000001", "--destination", "postgres")
     _failed(result, "Connection refused", "127.0.0.1")
@@ -145,9 +145,7 @@ def test_a_database_that_is_down_is_told_before_anything_is_asked(project: Proje
     assert api.stats()["requests"] == 0
 
 
-def test_a_server_that_is_stopped_and_comes_back_in_time_is_waited_for(
-    project: Project, api: Sandbox, own_server: Postgres
-) -> None:
+def test_a_server_that_restarts_in_time_is_waited_for(project: Project, api: Sandbox, own_server: Postgres) -> None:
     ids = write_ids(project, 1_000_001, 100)
     api.configure(missing_share=0, latency_seconds=0.05)
     load = ("--ids", ids, "--destination", "postgres", "--chunk-size", "10", "--workers", "4")
@@ -161,7 +159,7 @@ def test_a_server_that_is_stopped_and_comes_back_in_time_is_waited_for(
     assert own_server.query("SELECT count(*), count(DISTINCT id) FROM intercom.calls") == [(100, 100)]
 
 
-def test_a_database_that_turns_read_only_in_the_middle_is_said_to_be_a_standby_and_is_gone_on_with(
+def test_a_database_that_turns_read_only_in_the_middle_is_reported_as_a_standby_and_the_load_continues(
     project: Project, api: Sandbox, postgres: Postgres
 ) -> None:
     ids = write_ids(project, 1_000_001, 100)
@@ -197,7 +195,7 @@ def as_owner(command: list[str], folder: str) -> None:
     )
 
 
-def test_a_working_folder_that_is_gone_or_cannot_be_made(project: Project, api: Sandbox) -> None:
+def test_a_working_folder_that_is_missing_or_cannot_be_created(project: Project, api: Sandbox) -> None:
     assert project.load("1000001").exit_code == 0
     subprocess.run(["rm", "-r", str(project.folder / ".dlt")], check=True)
     assert project.load("1000002").exit_code == 0

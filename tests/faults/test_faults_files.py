@@ -78,7 +78,7 @@ def _with_version(file: Path, version: int) -> None:
     file.write_bytes(content)
 
 
-def test_a_file_of_a_newer_duckdb_is_told_with_its_mend_and_left_as_it_is(project: Project, api: Sandbox) -> None:
+def test_a_file_of_a_newer_duckdb_is_reported_with_the_fix_and_not_changed(project: Project, api: Sandbox) -> None:
     file = project.folder / "intercom_calls.duckdb"
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE TABLE other AS SELECT 1 AS number")
@@ -111,7 +111,7 @@ LOCKED = {
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("place", LOCKED)
-def test_what_a_first_load_may_not_write_is_told_before_anything_is_asked(
+def test_what_a_first_load_may_not_write_is_reported_before_any_request(
     project: Project, api: Sandbox, place: str
 ) -> None:
     path, mode = project.folder / LOCKED[place][0], LOCKED[place][1]
@@ -134,7 +134,7 @@ def test_what_a_first_load_may_not_write_is_told_before_anything_is_asked(
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("place", ["", ".dlt/data/pipelines/*/normalize", "intercom_calls.duckdb"])
-def test_a_right_that_is_lost_between_two_loads_is_told_and_not_waited_for(
+def test_a_right_that_is_lost_between_two_loads_is_reported_and_not_waited_for(
     project: Project, api: Sandbox, place: str
 ) -> None:
     """DuckDB's log beside the database, dlt's working folder, the database: `retry_seconds` is for what may pass."""
@@ -150,7 +150,7 @@ def test_a_right_that_is_lost_between_two_loads_is_told_and_not_waited_for(
     assert project.query("SELECT count(*) FROM intercom.calls") == [(2,)]
 
 
-def test_a_working_folder_that_goes_in_the_middle_of_a_load_loses_nothing(project: Project, api: Sandbox) -> None:
+def test_a_working_folder_that_is_deleted_during_a_load_loses_nothing(project: Project, api: Sandbox) -> None:
     ids = write_ids(project, 1_000_001, 120)
     api.configure(missing_share=0, latency_seconds=0.05)
     load = ("--ids", ids, "--chunk-size", "10", "--workers", "4")
@@ -216,7 +216,7 @@ def older(project: Project, tmp_path: Path) -> _OlderProject:
     return _OlderProject(project.folder, project.env, project.results, older=folder)
 
 
-def test_a_working_folder_and_tables_of_an_older_version_are_gone_on_with(
+def test_a_load_continues_with_the_working_folder_and_tables_of_an_older_version(
     project: Project, older: _OlderProject, api: Sandbox
 ) -> None:
     """The older one was killed as it loaded its second chunk; its package is finished, its tables get their columns."""

@@ -26,7 +26,7 @@ CALLS = 1_500
 @pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("seed", "limit"), [(1, None)])
-def test_a_quarter_of_all_answers_faulty_in_every_way_is_outlived_in_two_minutes(
+def test_a_load_with_a_quarter_of_all_answers_faulty_in_every_way_completes_in_two_minutes(
     project: Project, api: Sandbox, seed: int, limit: int | None
 ) -> None:
     """Refusals without headers meet requests that hang for half a minute: the budget must know whose answer came."""

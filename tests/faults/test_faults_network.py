@@ -39,7 +39,7 @@ def _one_error(project: Project, command: str, env: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("command", ["load", "check"])
-def test_a_name_that_is_not_known_is_told(project: Project, command: str) -> None:
+def test_an_unknown_host_name_is_reported(project: Project, command: str) -> None:
     error = _one_error(project, command, DIRECT | {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid"})
     assert "api.intercom.invalid" in error
     assert "no address is found for this name" in error
@@ -56,7 +56,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("command", ["load", "check"])
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_certificate_that_is_not_to_be_trusted_is_told_with_its_mend(
+def test_an_untrusted_certificate_is_reported_with_the_fix(
     project: Project, authority: Authority, kind: str, command: str
 ) -> None:
     host, days, trusted, told = REFUSED[kind]
@@ -71,7 +71,7 @@ def test_a_certificate_that_is_not_to_be_trusted_is_told_with_its_mend(
     assert not any(part in error for words in others for part in words)
 
 
-def test_an_authority_of_ones_own_is_trusted_where_requests_ca_bundle_names_it(
+def test_a_private_authority_is_trusted_if_requests_ca_bundle_names_it(
     project: Project, authority: Authority, tmp_path: Path
 ) -> None:
     """As a file and as a folder (named as openssl does); what names no certificates is a wrong setting."""

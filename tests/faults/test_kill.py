@@ -61,7 +61,7 @@ def query(request: pytest.FixtureRequest, project: Project) -> Callable[[str], l
 
 
 @pytest.mark.long
-def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
+def test_killed_at_every_step_nothing_is_lost_or_duplicated(
     project: Project,
     api: Sandbox,
     query: Callable[[str], list[tuple[object, ...]]],

@@ -78,7 +78,7 @@ def test_an_api_that_repeats_the_token_does_not_get_it_written_down(secretive: P
     assert "***" in result.stderr
 
 
-def test_a_call_that_repeats_the_token_is_loaded_without_it_and_said(secretive: Project) -> None:
+def test_a_call_that_repeats_the_token_is_loaded_without_it_and_reported(secretive: Project) -> None:
     """As a value, a key, within JSON within a text, and escaped as Rails does."""
     escaped = "".join(f"\\u{ord(character):04x}" for character in f"Bearer {TOKEN}")
     body = (
@@ -107,7 +107,7 @@ def test_the_token_does_not_follow_a_redirect(secretive: Project, api: Sandbox) 
     assert secretive.query("SELECT call_id, http_status FROM intercom.call_errors") == [("a", 302)]
 
 
-def test_neither_netrc_nor_proxies_come_between(secretive: Project, api: Sandbox) -> None:
+def test_netrc_does_not_replace_the_token_and_proxies_do_not_see_it(secretive: Project, api: Sandbox) -> None:
     """~/.netrc does not replace the token; a proxy of the environment does not see what goes to this machine."""
     home = secretive.folder / "home"
     home.mkdir()
@@ -121,7 +121,7 @@ def test_neither_netrc_nor_proxies_come_between(secretive: Project, api: Sandbox
     assert api.stats()["by_status"] == {"200": 1}
 
 
-def test_a_proxy_that_refuses_sees_no_token_and_its_password_is_not_told(secretive: Project) -> None:
+def test_a_proxy_that_refuses_sees_no_token_and_its_password_is_not_shown(secretive: Project) -> None:
     with Host(407) as proxy:
         env = {"HTTPS_PROXY": f"http://somebody:pr0xy-passw0rd@127.0.0.1:{proxy.port}", "NO_PROXY": ""}
         env |= {"https_proxy": env["HTTPS_PROXY"], "no_proxy": ""}

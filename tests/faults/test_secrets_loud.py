@@ -115,7 +115,7 @@ FAILURES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_however_loud_shows_the_token(project: Project, api: Sandbox, failure: str) -> None:
+def test_no_failure_shows_the_token_even_at_the_highest_log_level(project: Project, api: Sandbox, failure: str) -> None:
     """The files and what was printed are searched as the test ends, by `project`."""
     prepare, env, arguments, code = FAILURES[failure]
     prepare(project, api)

@@ -119,7 +119,7 @@ def test_what_tests_and_tools_import_is_declared() -> None:
     assert imported("tests", "docs") <= names(declared("postgres", "sql", "s3", "dev"))
 
 
-def test_no_major_release_comes_in_unasked() -> None:
+def test_no_major_release_is_installed_unexpectedly() -> None:
     unbounded = [
         str(requirement)
         for requirement in declared("postgres", "sql")

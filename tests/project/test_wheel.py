@@ -83,7 +83,9 @@ def other_project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_beside_folders_of_the_same_names_the_library_is_its_own(unpacked: Path, other_project: Path) -> None:
+def test_next_to_folders_of_the_same_names_the_library_uses_its_own_modules(
+    unpacked: Path, other_project: Path
+) -> None:
     script = "from intercom_calls import intercom, load; print(intercom.__module__, load.__module__)"
     path = {"PYTHONPATH": f"{other_project}:{unpacked}"}
     done = subprocess.run([sys.executable, "-c", script], env=path, cwd=other_project, capture_output=True, check=False)
@@ -91,7 +93,9 @@ def test_beside_folders_of_the_same_names_the_library_is_its_own(unpacked: Path,
     assert done.stdout.decode().split()[1] == "intercom_calls.pipelines.library"
 
 
-def test_beside_folders_of_the_same_names_the_checkout_s_command_works(project: Project, other_project: Path) -> None:
+def test_next_to_folders_of_the_same_names_the_command_of_the_checkout_works(
+    project: Project, other_project: Path
+) -> None:
     env = project.environment(PYTHONPATH=f"{other_project}:{ROOT}")
     command = [sys.executable, "-m", "intercom_calls", "demo", "--project", "demo"]
     done = subprocess.run(command, cwd=other_project, env=env, capture_output=True, text=True, check=False)

@@ -52,7 +52,9 @@ def test_many_calls_do_not_wait(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     assert rest
 
 
-def test_the_first_chunk_is_closed_in_time_however_few_came(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_chunk_is_closed_in_time_however_few_calls_it_has(
+    api: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chunking, "CHUNK_SECONDS", 0.5)
     api.reset(limit=None, missing_share=0, latency_seconds=[0.01, 0.01, 1.0, 0.01])
     assert sizes_of(api, 4) == [2, 2]

@@ -77,7 +77,7 @@ def test_without_a_workspace_twenty_404s_and_no_200_are_failures_of_our_own_code
     assert result.summary["error"] is None
 
 
-def test_in_a_told_workspace_missing_is_missing_and_a_list_without_a_call_says_so_each_time(
+def test_in_a_known_workspace_missing_is_missing_and_a_list_without_a_call_is_reported_each_time(
     project: Project, api: Sandbox
 ) -> None:
     api.configure(calls=0, workspace_id="w1", workspace_name="Acme")
@@ -104,7 +104,9 @@ def test_in_a_told_workspace_missing_is_missing_and_a_list_without_a_call_says_s
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
-def test_a_fifth_of_the_loaded_calls_may_vanish_more_needs_a_proof(told: bool, project: Project, api: Sandbox) -> None:
+def test_a_fifth_of_the_loaded_calls_may_vanish_but_more_needs_a_proof(
+    told: bool, project: Project, api: Sandbox
+) -> None:
     names = ids(0, 139)
     hundred, last = listed(project, "hundred", names[19:119]), listed(project, "last", names[39:138])
     statuses = {} if told else UNTOLD["statuses"]
@@ -169,7 +171,7 @@ def test_many_that_vanish_stay_where_other_calls_are_not_there_or_too_few(projec
     assert project.query(DELETED) == [(20,)]
 
 
-def test_a_workspace_that_no_run_before_told_proves_no_deletion(project: Project, api: Sandbox) -> None:
+def test_a_workspace_that_no_earlier_run_had_proves_no_deletion(project: Project, api: Sandbox) -> None:
     names = ids(0, 45)
     api.configure(calls=0, bodies=bodies(*names), **UNTOLD)
     assert project.load("--ids", listed(project, "all", names)).exit_code == 0

@@ -88,7 +88,7 @@ print(json.dumps([
 
 
 @pytest.mark.parametrize(("destination", "load_id"), [("duckdb", "true"), ("postgres", "false")])
-def test_killed_it_goes_on_by_the_same_call_beside_the_caller_s_own_tables_and_pending_data(
+def test_after_a_kill_the_same_call_continues_next_to_the_caller_s_own_tables_and_pending_data(
     own: Project, api: Sandbox, postgres: Postgres, destination: str, load_id: str
 ) -> None:
     own.env["NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID"] = load_id
@@ -154,7 +154,9 @@ print(json.dumps([shown(done[0]), [shown(one) for one in second]]))
         assert other["requests"] == other["loaded"] == 0
 
 
-def test_it_raises_where_the_command_ends_with_2_and_tells_the_rest_in_the_summary(own: Project, api: Sandbox) -> None:
+def test_it_raises_where_the_command_ends_with_2_and_reports_the_rest_in_the_summary(
+    own: Project, api: Sandbox
+) -> None:
     found = run(
         own,
         """
@@ -232,7 +234,7 @@ print(json.dumps([same and before[-1] is True, shown(first), shown(second), Kept
     assert second["loaded"] == 10
 
 
-def test_tables_that_were_dropped_are_made_again_in_the_caller_s_dataset(own: Project, api: Sandbox) -> None:
+def test_tables_that_were_dropped_are_created_again_in_the_caller_s_dataset(own: Project, api: Sandbox) -> None:
     api.configure(missing_share=0)
     found = run(
         own,

@@ -89,7 +89,7 @@ def test_a_loaded_call_that_answers_404_is_marked_deleted_until_it_answers_again
     assert ask("SELECT state, extra FROM intercom.calls WHERE id = 'gone'") == [("corrected", None)]
 
 
-def test_a_failure_is_recorded_asked_again_and_leaves_when_the_call_loads(project: Project, api: Sandbox) -> None:
+def test_a_failure_is_recorded_retried_and_removed_when_the_call_loads(project: Project, api: Sandbox) -> None:
     names = ("html404", "json404", "bare404", "mismatch", "no-id", "gone", "redirected", "refused")
     answers = {
         "html404": "<html>who?</html>",

@@ -105,7 +105,7 @@ def past(history: Path, project: Project, api: Sandbox) -> Project:
 @pytest.mark.parametrize(
     ("refresh", "already_loaded", "loaded", "missing"), [("open", 6, 8, 3), ("new", 12, 2, 3), ("all", 0, 15, 2)]
 )
-def test_what_is_asked_for(
+def test_what_is_requested(
     refresh: str, already_loaded: int, loaded: int, missing: int, past: Project, api: Sandbox
 ) -> None:
     asked = {name for name, by in ASKED.items() if refresh in by}
@@ -138,7 +138,7 @@ def test_without_a_time_to_settle_only_what_never_ended_is_open(past: Project, a
     }  # fmt: skip
 
 
-def test_open_is_the_default_and_limit_counts_what_is_asked_for(past: Project, api: Sandbox) -> None:
+def test_open_is_the_default_and_limit_counts_what_is_requested(past: Project, api: Sandbox) -> None:
     """The settled ones at the head of the list are no part of the limit; the list's order holds."""
     result = past.load("settled", "never-asked", "failed", "going-on", "--limit", "2")
     assert result.exit_code == 0, result.stderr

@@ -71,7 +71,7 @@ def test_each_run_asks_once_which_workspace_it_is_also_where_nothing_is_to_fetch
         ({"bodies": {"/me": {"app": "acme1"}}}, 1),
     ],
 )
-def test_where_the_workspace_is_not_told_the_run_goes_on_without_it(
+def test_if_the_workspace_is_unknown_the_run_continues_without_it(
     settings: dict[str, Any], tries: int, project: Project, api: Sandbox
 ) -> None:
     api.configure(missing_share=0, **settings)
@@ -84,7 +84,7 @@ def test_where_the_workspace_is_not_told_the_run_goes_on_without_it(
     assert project.query(RUNS) == [(None, None, None, 1)]
 
 
-def test_a_second_try_tells_it_and_names_are_kept_as_every_destination_can_hold_them(
+def test_a_second_try_finds_it_and_names_are_stored_as_every_destination_can_hold_them(
     project: Project, api: Sandbox
 ) -> None:
     api.configure(missing_share=0, faults={"/me": ["status:503", "reset"]}, workspace_name="Zoë\0 \x1b[31m")
@@ -144,9 +144,7 @@ def test_the_dataset_is_of_the_workspace_of_the_newest_run_that_wrote_a_call(pro
     assert project.load("1").exit_code == 4
 
 
-def test_a_table_of_before_gets_the_columns_and_the_first_workspace_told_is_adopted(
-    project: Project, api: Sandbox
-) -> None:
+def test_an_older_table_gets_the_columns_and_the_first_known_workspace(project: Project, api: Sandbox) -> None:
     api.configure(calls=0, bodies=bodies("1", "2"), **ACME)
     assert project.load("1").exit_code == 0
     with duckdb.connect(str(project.folder / "intercom_calls.duckdb")) as database:

@@ -94,7 +94,7 @@ def test_an_unknown_path_is_404(api: Sandbox, path: str) -> None:
     assert api.stats()["requests"] == 0
 
 
-def test_me_tells_the_workspace_and_is_counted_apart(api: Sandbox) -> None:
+def test_me_returns_the_workspace_and_is_counted_separately(api: Sandbox) -> None:
     api.configure(workspace_id="w1", workspace_name="Acme", forbidden=True, fault_share=1.0)
     answer = get(api, "/me")
     assert (answer.status, answer.json["type"], answer.json["app"]["type"]) == (200, "admin", "app")
@@ -166,7 +166,7 @@ def test_a_429_is_intercoms(api: Sandbox) -> None:
     assert [(seen["requests"], seen["ok"], seen["rate_limited"]) for seen in api.stats()["windows"]] == [(3, 2, 1)]
 
 
-def test_without_a_limit_nothing_is_said(api: Sandbox) -> None:
+def test_without_a_limit_there_are_no_rate_headers(api: Sandbox) -> None:
     api.configure(limit=None)
     assert get(api, "1000043").headers["X-RateLimit-Limit"] is None
 
@@ -213,7 +213,7 @@ def test_what_can_not_be_set_is_refused(api: Sandbox, settings: dict[str, Any], 
     assert get(api, "1000043").status == 200
 
 
-def test_stats_tell_what_was_asked(api: Sandbox) -> None:
+def test_stats_count_the_requests(api: Sandbox) -> None:
     get(api, "1000043")
     get(api, "1000043", Intercom_Version="2.16")
     get(api, "nobody", Authorization="Bearer another")

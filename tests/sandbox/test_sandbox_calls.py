@@ -124,7 +124,7 @@ def test_phone_numbers_are_kept_free_for_fiction() -> None:
     assert [phone for phone in phones if not fictional.fullmatch(phone)] == []
 
 
-def test_the_year_ends_when_it_is_told_to() -> None:
+def test_the_year_ends_at_the_configured_time() -> None:
     newest = Workspace(calls=1000, until="2024-03-01T12:00:00+02:00").call("1001000")
     assert newest is not None
     assert 1709200800 < seconds(newest["created_at"]) <= 1709287200  # within the day before 2024-03-01T10:00:00Z

@@ -113,7 +113,7 @@ def test_another_call_is_answered(api: Sandbox) -> None:
     assert struck(api, "other_call", call_id="1000001").json["id"] == "1000002"
 
 
-def test_fields_nobody_knows_come_with_the_right_ones(api: Sandbox) -> None:
+def test_unknown_fields_are_returned_with_the_right_ones(api: Sandbox) -> None:
     call = struck(api, "unknown_fields").json
     assert call.items() >= CALL.items()
     assert call["cost_in_cents"] == 123456789012345678901234567890
@@ -210,7 +210,7 @@ def test_a_hung_request_is_let_go_with_its_client(api: Sandbox) -> None:
     assert (stats["max_in_flight"], stats["by_status"]) == (6, {"0": 5, "200": 1})
 
 
-def test_an_api_dies_and_comes_back(api: Sandbox) -> None:
+def test_an_api_can_fail_and_recover(api: Sandbox) -> None:
     api.configure(fault_ranges=[[2, 3, "status:503"], [5, None, "reset"]])
     assert [get(api, "1000043").status for _ in range(4)] == [200, 503, 503, 200]
     for _ in range(2):

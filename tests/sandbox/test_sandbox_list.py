@@ -67,13 +67,13 @@ def test_an_item_is_what_the_call_is_by_id(api: Sandbox) -> None:
         ({"list_order": "created_at"}, "1000001"),
     ],
 )
-def test_pages_come_in_the_order_told(api: Sandbox, settings: dict[str, Any], first: str) -> None:
+def test_pages_are_in_the_configured_order(api: Sandbox, settings: dict[str, Any], first: str) -> None:
     api.configure(**settings)
     assert ids(api)[0] == first
     assert len(set(all_ids(api))) == 100
 
 
-def test_a_shuffle_is_fixed_unless_it_is_told_to_change(api: Sandbox) -> None:
+def test_a_shuffle_is_fixed_unless_configured_to_change(api: Sandbox) -> None:
     api.configure(list_order="none")
     assert ids(api) == ids(api) != sorted(ids(api))
     assert len(set(all_ids(api))) == 100
@@ -88,7 +88,7 @@ def test_ids_can_be_a_little_out_of_the_order_of_time(api: Sandbox) -> None:
     assert max(abs(place - index) for place, index in enumerate(listed)) <= 5
 
 
-def test_a_page_can_be_smaller_than_asked_for_and_the_total_a_lie(api: Sandbox) -> None:
+def test_a_page_can_be_smaller_than_requested_and_the_total_wrong(api: Sandbox) -> None:
     api.configure(list_per_page=4, list_total=1000)
     answer = page(api)
     assert len(answer["data"]) == 4

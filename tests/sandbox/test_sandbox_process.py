@@ -84,7 +84,7 @@ def test_it_dies_with_its_parent() -> None:
     wait_until(lambda: not alive(pid))
 
 
-def test_it_can_come_back_on_the_same_port() -> None:
+def test_it_can_restart_on_the_same_port() -> None:
     with Sandbox() as first:
         url = first.url
         assert get(url, "1000043").status == 200

@@ -18,7 +18,7 @@ def headers(windows: Windows, now: float) -> list[str]:
     return windows.admit(now).headers.decode().splitlines()
 
 
-def test_remaining_counts_down_to_429_and_the_window_turns() -> None:
+def test_remaining_counts_down_to_429_until_the_next_window() -> None:
     windows = window()
     assert headers(windows, 1003.5) == [
         "X-RateLimit-Limit: 3",
@@ -52,7 +52,7 @@ def test_the_message_names_limit_and_window() -> None:
         ({"reset_offset_seconds": -60}, "943"),
     ],
 )
-def test_reset_is_rounded_and_shifted_as_told(settings: dict[str, Any], reset: str) -> None:
+def test_reset_is_rounded_and_shifted_as_configured(settings: dict[str, Any], reset: str) -> None:
     assert headers(window(window_seconds=2.5, **settings), 1001)[2] == f"X-RateLimit-Reset: {reset}"
 
 

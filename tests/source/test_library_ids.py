@@ -44,7 +44,7 @@ def run(project: Project, script: str, **env: str) -> Any:
     return run_script(project, PRELUDE + script, **env)
 
 
-def test_ids_come_from_another_resource_given_or_piped(own: Project, api: Sandbox) -> None:
+def test_ids_can_be_another_resource_given_or_piped(own: Project, api: Sandbox) -> None:
     """Read when dlt extracts, once a run, anew in each run; the resource itself is not loaded."""
     found = run(
         own,
@@ -197,7 +197,7 @@ print(json.dumps([
     assert api.stats()["requests"] == 0
 
 
-def test_bad_ids_are_skipped_where_that_is_asked_for(own: Project, api: Sandbox) -> None:
+def test_bad_ids_are_skipped_if_configured(own: Project, api: Sandbox) -> None:
     found = run(
         own,
         """

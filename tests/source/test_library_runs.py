@@ -113,7 +113,7 @@ print(json.dumps(found))
     assert len(found) == 4
 
 
-def test_the_fetch_ends_whoever_closes_its_rows(own: Project) -> None:
+def test_the_fetch_ends_when_its_rows_are_closed_by_an_error_a_signal_or_the_caller(own: Project) -> None:
     found = run_script(
         own,
         PIPELINES

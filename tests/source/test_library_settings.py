@@ -70,7 +70,7 @@ print(json.dumps([load(eu(ids=["eu"])), load(intercom(ids=["1000001"]))]))
     assert not any(OTHER_TOKEN.encode() in path.read_bytes() for path in own.folder.rglob("dlt/**/*") if path.is_file())
 
 
-def test_arguments_come_before_settings(own: Project, other: Sandbox, api: Sandbox) -> None:
+def test_arguments_override_settings(own: Project, other: Sandbox, api: Sandbox) -> None:
     other.configure(calls=0, bodies={"eu": {"type": "call", "id": "eu"}})
     found = run(
         own,

@@ -102,7 +102,7 @@ print(json.dumps(found))
     }
 
 
-def test_pipelines_names_schemas_and_formats_are_dlt_s_to_choose(own: Project) -> None:
+def test_names_schemas_and_formats_of_pipelines_can_be_anything_dlt_allows(own: Project) -> None:
     found = run_script(
         own,
         PIPELINES

@@ -120,7 +120,7 @@ def test_a_loaded_call_is_settled_to_the_second(destination: Destination) -> Non
     assert counts(destination.plan(*LOADED, refresh="all")) == (15, 0, 0, 15)
 
 
-def test_a_missing_call_is_asked_for_until_it_has_had_time_to_settle(destination: Destination) -> None:
+def test_a_missing_call_is_requested_until_it_has_had_time_to_settle(destination: Destination) -> None:
     destination.execute(ERRORS)
     destination.fail("missing-for-less-than-a-day", 404, "not_found", ago=timedelta(hours=23, minutes=58))
     destination.fail("missing-for-a-day", 404, "not_found", ago=timedelta(hours=24, minutes=2))
@@ -137,7 +137,7 @@ def test_a_missing_call_is_asked_for_until_it_has_had_time_to_settle(destination
     assert set(destination.plan(*names, refresh="new").call_ids()) == set(names)
 
 
-def test_a_row_beside_a_404_is_undecided_and_a_deleted_one_is_done_with(destination: Destination) -> None:
+def test_a_row_with_a_404_is_undecided_and_a_deleted_one_is_finished(destination: Destination) -> None:
     destination.execute(CALLS + ";" + ERRORS)
     for name in ("settled", "failed-since", "gone-since"):
         destination.load(name)
@@ -156,7 +156,7 @@ def test_a_row_beside_a_404_is_undecided_and_a_deleted_one_is_done_with(destinat
     assert list(destination.plan(*names, refresh="all").call_ids()) == list(names)
 
 
-def test_what_was_held_of_an_id_is_told_of_those_that_are_asked_for(destination: Destination) -> None:
+def test_the_plan_gives_what_is_stored_of_each_id_to_request(destination: Destination) -> None:
     destination.execute(CALLS + ";" + ERRORS)
     destination.load("open", ended_at="2026-02-01T06:00:00Z")
     destination.load("gone", ended_at="2026-02-01T06:00:00Z")
@@ -175,7 +175,7 @@ def test_what_was_held_of_an_id_is_told_of_those_that_are_asked_for(destination:
     assert plan.known([]) == {}
 
 
-def test_where_nothing_is_known_everything_is_asked_for_in_order(destination: Destination) -> None:
+def test_where_nothing_is_known_everything_is_requested_in_order(destination: Destination) -> None:
     names = [f"c{number}" for number in range(9, 0, -1)]
     plan = destination.plan(*names)
     assert list(plan.call_ids()) == names
@@ -186,7 +186,7 @@ def test_where_nothing_is_known_everything_is_asked_for_in_order(destination: De
     assert (counts(plan), plan.knows_any, plan.known(names)) == ((9, 0, 0, 9), False, {})
 
 
-def test_what_is_known_of_others_is_nobodys_business(destination: Destination) -> None:
+def test_rows_of_other_ids_change_nothing(destination: Destination) -> None:
     destination.execute(CALLS + ";" + ERRORS)
     destination.load("theirs", ended_at="2026-02-01T06:00:00Z")
     destination.fail("theirs-too", 400, "bad_request")
@@ -207,7 +207,7 @@ def test_ids_are_compared_to_the_letter_in_short_lists_and_long_ones(destination
     assert counts(plan) == (5 + others, 3, 0, 2 + others)
 
 
-def test_without_an_id_the_destination_is_not_asked(destination: Destination) -> None:
+def test_without_an_id_the_destination_is_not_queried(destination: Destination) -> None:
     plan = destination.plan()
     assert counts(plan) == (0, 0, 0, 0)
     assert not destination.file.exists()

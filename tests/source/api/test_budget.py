@@ -47,7 +47,7 @@ def test_a_late_answer_of_a_past_window_changes_nothing() -> None:
     assert taken(limiter, 10.4) == 90
 
 
-def test_a_window_that_turns_unspent_needs_no_stop() -> None:
+def test_a_window_that_ends_unspent_needs_no_stop() -> None:
     limiter = opened(remaining=50)
     assert limiter.try_acquire(9.9)
     assert limiter.try_acquire(10.5)
@@ -69,7 +69,7 @@ def test_a_spent_window_is_waited_out_then_one_request_probes_and_the_rest_follo
     assert taken(limiter, 10.4) == 99
 
 
-def test_the_turn_is_reckoned_by_the_latest_date_seen() -> None:
+def test_the_end_of_a_window_is_computed_from_the_latest_date() -> None:
     limiter = opened(remaining=10)
     for second in range(1, 5):
         assert limiter.try_acquire(second)
@@ -219,7 +219,7 @@ def test_a_retry_after_before_the_windows_end_waits_for_the_end() -> None:
     assert 9 <= limiter.wait_seconds(1) <= 9.3
 
 
-def test_429s_that_tell_nothing_make_growing_pauses() -> None:
+def test_429s_without_headers_make_growing_pauses() -> None:
     limiter, now = Limiter(), 0.0
     for shortest, longest in ((0.75, 1), (1.5, 2), (3, 4), (6, 8), (12, 16), (24, 32), (45, 60), (45, 60)):
         assert taken(limiter, now) == 1
@@ -277,7 +277,7 @@ def test_what_cant_be_true_is_warned_of_once(caplog: pytest.LogCaptureFixture) -
     ]
 
 
-def test_headers_that_cease_are_forgotten_after_a_window() -> None:
+def test_headers_that_are_no_longer_sent_are_forgotten_after_a_window() -> None:
     limiter = opened(remaining=0)
     for now in (10.5, 21.0):
         assert taken(limiter, now) >= 1

@@ -64,7 +64,7 @@ def test_a_tiny_share_still_gets_one_request_a_window() -> None:
     assert [window.used for window in load.api.full_windows()] == [1] * 6
 
 
-def test_slow_answers_for_a_while_cost_no_429_and_full_speed_comes_back() -> None:
+def test_slow_answers_for_a_while_cost_no_429_and_full_speed_returns() -> None:
     def latency_seconds(now: float) -> float:
         return 5.0 if 30 < now - SERVER_EPOCH < 60 else 0.05
 
@@ -135,7 +135,7 @@ def test_a_share_leaves_the_rest_to_a_foreign_client() -> None:
 
 
 @pytest.mark.parametrize("per_second", [10, 60])
-def test_beside_a_client_that_heeds_nothing_ours_draws_next_to_no_429(per_second: int) -> None:
+def test_next_to_a_client_that_ignores_limits_ours_gets_almost_no_429(per_second: int) -> None:
     async def main() -> Api:
         api = Api()
         await asyncio.gather(Load(api).run(65), foreign(api, per_second, seconds=65))
@@ -146,7 +146,7 @@ def test_beside_a_client_that_heeds_nothing_ours_draws_next_to_no_429(per_second
     assert max(window.refused_by["ours"] for window in api.windows.values()) <= 2
 
 
-def test_a_budget_used_up_by_others_for_minutes_is_waited_for_and_said() -> None:
+def test_a_budget_used_up_by_others_for_minutes_is_waited_for_and_reported() -> None:
     def taken(now: float) -> int:
         return 1666 if now < SERVER_EPOCH + 120 else 0
 
@@ -213,7 +213,7 @@ def test_without_usable_headers_the_429s_alone_set_the_pace(headers: dict[str, s
     assert load.api.most_refused() <= 60  # about what was in flight when the window ran out
 
 
-def test_retry_after_is_obeyed_where_nothing_else_is_told() -> None:
+def test_retry_after_is_obeyed_without_other_headers() -> None:
     def spoil(answer: SimulatedAnswer, now: float, chance: random.Random) -> SimulatedAnswer:
         left = 10 - now % 10
         return SimulatedAnswer(answer.status, {"Retry-After": str(floor(left) + 1)} if answer.status == 429 else {})
@@ -223,7 +223,7 @@ def test_retry_after_is_obeyed_where_nothing_else_is_told() -> None:
     assert load.api.most_refused() <= 48
 
 
-def test_headers_that_some_answers_lack_are_not_missed() -> None:
+def test_answers_without_headers_change_nothing() -> None:
     def spoil(answer: SimulatedAnswer, now: float, chance: random.Random) -> SimulatedAnswer:
         return SimulatedAnswer(answer.status, {} if chance.random() < 0.3 else answer.headers)
 
@@ -276,7 +276,7 @@ def test_a_rounded_reset_costs_a_few_probes_once(rounding: Callable[[float], int
     starts_at=st.floats(0, 10),
     seed=st.integers(0, 1000),
 )
-def test_alone_and_truly_told_no_limit_is_ever_exceeded(
+def test_alone_and_with_true_headers_no_limit_is_ever_exceeded(
     limit: int,
     window_seconds: float,
     latency_seconds: float,

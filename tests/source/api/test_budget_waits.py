@@ -23,7 +23,7 @@ TOLD = {
 }
 
 
-def test_a_wait_is_told_once_and_shown_while_it_is_on() -> None:
+def test_a_wait_is_reported_once_and_shown_while_it_lasts() -> None:
     async def main() -> None:
         load = Load(Api(starts_at=1_790_000_005.0))
         permit = await load.budget.acquire()
@@ -90,7 +90,7 @@ def spent(load: Load, permit: Permit) -> None:
     load.budget.answered(permit, 200, TOLD)
 
 
-def test_nothing_is_waited_for_where_nobody_waits() -> None:
+def test_without_waiting_requests_no_wait_is_reported() -> None:
     async def main() -> None:
         load = Load(Api(starts_at=1_790_000_005.0))
         assert load.budget.waiting_seconds == 0
@@ -102,7 +102,7 @@ def test_nothing_is_waited_for_where_nobody_waits() -> None:
     simulate(main())
 
 
-def test_a_wait_of_less_than_a_second_is_told_too() -> None:
+def test_a_wait_of_less_than_a_second_is_reported_too() -> None:
     async def main() -> None:
         load = Load(Api(starts_at=1_790_000_009.5))
         permit = await load.budget.acquire()
@@ -163,7 +163,7 @@ def test_when_a_probe_fails_the_next_request_goes_at_once() -> None:
     simulate(main())
 
 
-def test_when_an_answer_tells_of_room_whoever_waits_goes_at_once_in_order() -> None:
+def test_when_an_answer_has_requests_left_those_that_wait_go_at_once_in_order() -> None:
     async def main() -> None:
         load = Load(Api())
         permit = await load.budget.acquire()
@@ -188,7 +188,7 @@ def test_the_whole_of_a_window_is_used_where_no_share_is_named() -> None:
     simulate(main())
 
 
-def test_who_asks_later_does_not_overtake_who_waits() -> None:
+def test_a_later_request_does_not_overtake_one_that_waits() -> None:
     """Not even where time has passed and nobody was woken yet, as on a machine that is busy or was asleep."""
 
     async def main() -> None:
@@ -208,7 +208,7 @@ def test_who_asks_later_does_not_overtake_who_waits() -> None:
     simulate(main())
 
 
-def test_what_must_be_sent_passes_those_who_wait_and_counts_as_in_flight() -> None:
+def test_a_request_that_must_be_sent_overtakes_and_counts_as_in_flight() -> None:
     async def main() -> None:
         load = Load(Api(starts_at=1_790_000_005.0))
         spent(load, await load.budget.acquire())
@@ -260,7 +260,7 @@ STEPS = st.lists(
 
 @settings(max_examples=up_to(300), deadline=None)
 @given(STEPS, st.floats(0.01, 1))
-def test_whatever_comes_every_wait_is_bounded_and_nothing_is_miscounted(
+def test_whatever_is_answered_every_wait_is_bounded_and_nothing_is_miscounted(
     steps: list[tuple[str, int, dict[str, str], float, float]], share: float
 ) -> None:
     limiter, now, out = Limiter(share), 0.0, 0

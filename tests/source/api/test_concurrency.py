@@ -82,7 +82,7 @@ def test_it_backs_off_when_most_requests_are_pushed_back_and_creeps_up_again(sta
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25])
-def test_losses_that_fewer_requests_would_not_mend_do_not_thin_it_out(share: float) -> None:
+def test_losses_that_fewer_requests_would_not_avoid_do_not_reduce_it(share: float) -> None:
     concurrency, chance = settled(0.15, rate=WHOLE_WINDOW_IN_SIX_SECONDS), Random(1)
     for _ in range(5000):
         status = None if chance.random() < share else 200
@@ -140,7 +140,7 @@ def test_a_hung_answer_counts_a_sixteenth_of_thrice_what_is_known(rate: float, b
     assert concurrency.limit == after
 
 
-def test_what_is_wanted_is_come_to_by_one_for_each_answer() -> None:
+def test_the_target_is_approached_by_one_for_each_answer() -> None:
     concurrency = Concurrency()
     limits = []
     for _ in range(4):
@@ -163,7 +163,7 @@ OUTCOMES = st.tuples(st.floats(0, 1e6), st.sampled_from([None, 200, 404, 429, 50
 
 
 @given(st.lists(OUTCOMES, max_size=300), st.none() | st.integers(1, 500))
-def test_whatever_comes_it_stays_within_its_bounds(
+def test_whatever_is_answered_it_stays_within_its_bounds(
     outcomes: list[tuple[float, int | None, float | None]], cap: int | None
 ) -> None:
     concurrency = Concurrency(cap=cap)

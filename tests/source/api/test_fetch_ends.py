@@ -65,7 +65,7 @@ def test_an_api_that_accepts_and_never_answers_ends_the_run_after_retry_seconds(
     assert 1.0 <= ended - last_usable <= 2 + 3 + 1.5
 
 
-def test_a_request_that_is_still_out_ends_with_the_run(api: Sandbox) -> None:
+def test_a_request_in_flight_ends_with_the_run(api: Sandbox) -> None:
     """The time limit of a request is ten times what the run waits for something usable."""
     api.configure(fault_ranges=[(1, None, "hang")])
     began = time.monotonic()
@@ -93,7 +93,7 @@ def test_with_one_worker_a_first_call_that_fails_for_good_does_not_hold_up_the_r
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_call_that_fails_alone_at_the_end_is_told_from_an_api_that_died(api: Sandbox, lost: int) -> None:
+def test_a_call_that_fails_alone_at_the_end_does_not_count_as_an_api_that_died(api: Sandbox, lost: int) -> None:
     """A call that was answered before is requested once more meanwhile, and again where that answer is lost."""
     faults = {"good": ["ok", *["status:503"] * lost]}
     api.configure(bodies={"good": {"type": "call", "id": "good"}}, statuses={"bad": 500}, faults=faults)
@@ -105,7 +105,7 @@ def test_a_call_that_fails_alone_at_the_end_is_told_from_an_api_that_died(api: S
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_ends_the_fetch_at_once_and_keeps_what_came(api: Sandbox, status: int) -> None:
+def test_a_refused_token_ends_the_fetch_at_once_and_keeps_what_was_received(api: Sandbox, status: int) -> None:
     ids = [str(n) for n in range(1_000_001, 1_000_101)]
     api.configure(missing_share=0, latency_seconds=0.01, fault_ranges=[(51, None, f"status:{status}")])
     fetched = Fetched(api, ids, workers=1)
@@ -117,7 +117,7 @@ def test_a_refused_token_ends_the_fetch_at_once_and_keeps_what_came(api: Sandbox
     assert api.stats()["requests"] == 51
 
 
-def test_a_firewall_that_answers_403_is_not_the_token_s_fault(api: Sandbox) -> None:
+def test_a_403_of_a_firewall_does_not_count_as_a_refused_token(api: Sandbox) -> None:
     """Recorded, and not asked again; where the first twenty answers are all a firewall's, the run ends."""
     api.configure(missing_share=0, fault_ranges=[(2, None, "html:403")])
     ids = [str(n) for n in range(1_000_001, 1_000_101)]
@@ -145,13 +145,13 @@ def test_a_403_of_intercoms_names_its_cause(api: Sandbox) -> None:
         assert cause in str(failure)
 
 
-def test_a_token_refused_while_pages_are_read_comes_with_what_to_do(api: Sandbox) -> None:
+def test_a_token_refused_while_pages_are_read_is_reported_with_the_fix(api: Sandbox) -> None:
     api.configure(fault_ranges=[(1, None, "status:401")])
     with pytest.raises(TokenRefused, match="copy it again from Intercom's developer hub"):
         raise Fetched(api, [str(n) for n in range(1_000_001, 1_000_601)], strategy="sweep").failure or AssertionError
 
 
-def test_a_connection_that_is_never_accepted_is_told_from_an_answer_that_never_comes(api: Sandbox) -> None:
+def test_a_connection_that_is_never_accepted_is_reported_as_such(api: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
         for _ in range(4):  # its queue is full then, and the kernel answers nobody
             client = waiting.enter_context(socket.socket())

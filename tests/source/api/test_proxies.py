@@ -83,7 +83,7 @@ def test_what_is_no_address_is_refused_without_a_part_of_its_password(
     assert not any(PASSWORD[start : start + 5] in shown for start in range(len(PASSWORD) - 4))
 
 
-def test_what_no_proxy_names_and_this_machine_are_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_in_no_proxy_and_this_machine_are_requested_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://proxy.example")
     assert proxy_for("http://127.0.0.1:8080") is None
     monkeypatch.setenv("NO_PROXY", "intercom.io")
@@ -104,7 +104,7 @@ def test_a_load_goes_through_a_proxy_named_without_a_scheme_and_refuses_socks_at
     assert PASSWORD not in result.stdout + result.stderr + refused.stdout + refused.stderr
 
 
-def test_a_proxy_whose_name_is_not_known_is_told_from_the_api(project: Project) -> None:
+def test_a_proxy_with_an_unknown_name_is_not_reported_as_the_api(project: Project) -> None:
     env = {"SOURCES__INTERCOM__BASE_URL": "https://api.intercom.invalid", "SOURCES__INTERCOM__RETRY_SECONDS": "0.1"}
     result = project.load("a", env=env | {"HTTPS_PROXY": f"me:{PASSWORD}@proxy.invalid:3128"})
     assert result.exit_code == 1

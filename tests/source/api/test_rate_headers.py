@@ -33,7 +33,7 @@ def read(headers: dict[str, str], *, wall: float = NOON + 5000) -> tuple[int | N
     return reader.remaining(headers, 7.0, wall), reader.limit, reader.reset
 
 
-def test_an_answer_tells_what_remains_of_which_limit_until_when() -> None:
+def test_an_answer_gives_what_remains_of_which_limit_until_when() -> None:
     assert read(told()) == (50, 100, NOON + 10)
 
 
@@ -60,7 +60,7 @@ def test_without_a_date_this_machines_clock_must_do() -> None:
     assert read(told(date=None), wall=NOON + 12) == (50, 100, None)
 
 
-def test_the_answers_own_date_tells_of_its_reset_not_a_later_one() -> None:
+def test_a_reset_is_read_by_the_date_of_the_same_answer() -> None:
     reader = HeaderReader()
     reader.remaining(told(date=NOON + 30, reset=NOON + 40), 0.0, 0.0)
     assert reader.remaining(told(date=NOON, reset=NOON + 10), 1.0, 0.0) == 50
@@ -119,7 +119,7 @@ def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(retry_after: str,
 # -- the server's clock --------------------------------------------------------------------------------------
 
 
-def test_where_no_answer_told_the_time_this_machines_clock_does() -> None:
+def test_without_a_date_in_answers_this_machines_clock_is_used() -> None:
     clock = ServerClock()
     assert clock.unix(5.0) == 5.0
     clock.saw(None, 10.0, NOON)
@@ -129,7 +129,7 @@ def test_where_no_answer_told_the_time_this_machines_clock_does() -> None:
     assert clock.unix(13.0) == NOON + 501
 
 
-def test_the_date_that_came_soonest_after_its_second_began_counts() -> None:
+def test_the_date_received_soonest_after_its_second_began_counts() -> None:
     clock = ServerClock()
     for now, date in ((10.5, 0), (10.9, 0), (11.2, 1), (11.8, 1), (12.6, 2)):  # the server's second 0 began at 10.1
         clock.saw(NOON + date, now, 0.0)

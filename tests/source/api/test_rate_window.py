@@ -24,7 +24,7 @@ def probed_early(until: float, *, then: float) -> tuple[Limiter, list[float]]:
     return limiter, waits
 
 
-def test_probes_that_come_too_early_come_ever_more_rarely_at_most_a_window_apart() -> None:
+def test_probes_that_are_too_early_get_rarer_up_to_one_per_window() -> None:
     _, waits = probed_early(until=50, then=60)
     assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10]
 
@@ -60,14 +60,14 @@ def test_an_answer_makes_the_next_probe_patient_for_two_seconds_again() -> None:
 
 
 @pytest.mark.parametrize(("status", "may_go"), [(404, 10_000), (200, 10_000), (499, 10_000), (500, 1), (503, 1)])
-def test_a_probe_that_tells_nothing_lets_the_rest_follow_unless_the_server_failed(status: int, may_go: int) -> None:
+def test_a_probe_without_rate_headers_lets_the_rest_follow_unless_the_server_failed(status: int, may_go: int) -> None:
     limiter = Limiter()
     assert taken(limiter, 0) == 1
     answer(limiter, status, {}, 1)
     assert taken(limiter, 1) == may_go
 
 
-def test_pauses_begin_anew_once_an_answer_came() -> None:
+def test_pauses_are_short_again_after_an_answer() -> None:
     limiter, now = Limiter(), 0.0
     for _ in range(5):
         assert taken(limiter, now) == 1
@@ -80,7 +80,7 @@ def test_pauses_begin_anew_once_an_answer_came() -> None:
     assert 0.75 <= limiter.wait_seconds(now) <= 1
 
 
-def test_pauses_begin_anew_once_an_answer_told_of_room_in_the_same_window() -> None:
+def test_pauses_are_short_again_after_an_answer_with_requests_left_in_the_same_window() -> None:
     limiter, now = opened(remaining=90), 1.0
     for remaining in (89, 88, 87):
         assert limiter.try_acquire(now)
@@ -102,7 +102,7 @@ def test_loads_that_are_refused_together_do_not_pause_for_the_same_time() -> Non
     assert max(pauses) - min(pauses) > 0.05
 
 
-def test_with_some_in_flight_a_turn_stops_nobody_for_half_a_window() -> None:
+def test_with_requests_in_flight_a_new_window_stops_none_for_half_a_window() -> None:
     for now, may_go in ((10.0, True), (14.9, True), (15.1, True)):
         limiter = opened(remaining=50)
         assert limiter.try_acquire(9.9)
@@ -126,7 +126,7 @@ def test_a_window_is_as_long_as_the_shortest_of_the_last_three_steps_a_second_at
     assert lengths == [20, 20, 20, 20, 20, 40, 60, 5, 1]
 
 
-def test_an_end_that_is_rounded_anew_is_the_same_window_where_less_remains() -> None:
+def test_an_end_rounded_differently_is_the_same_window_where_less_remains() -> None:
     limiter = opened(remaining=10)
     assert limiter.try_acquire(1)
     answer(limiter, 200, headers(9, reset=NOON + 11), 1)
@@ -148,7 +148,7 @@ def test_a_limit_that_changes_within_a_window_counts_from_then_on() -> None:
     assert taken(limiter, 1) == 18  # a tenth of two hundred, two of them are used
 
 
-def test_what_is_waited_for_is_said() -> None:
+def test_the_reason_of_a_wait_is_reported() -> None:
     limiter = opened(remaining=0, limit=1000)
     assert (
         limiter.reason == "the window's budget of 1,000 requests is used, most of it by other apps or an earlier load"
@@ -185,7 +185,7 @@ def test_a_429_says_that_nothing_remains_whatever_its_headers_say() -> None:
     assert limiter.wait_seconds(2) == pytest.approx(8.1)
 
 
-def test_a_late_429_of_a_past_window_holds_nobody_up_however_long_it_asks_to_wait() -> None:
+def test_a_late_429_of_a_past_window_delays_no_request() -> None:
     limiter = opened(remaining=50)
     for _ in range(2):
         assert limiter.try_acquire(1)
@@ -204,7 +204,7 @@ def test_one_request_without_an_answer_counts_as_one() -> None:
     assert taken(limiter, 2) == 0
 
 
-def test_the_end_of_a_window_that_tells_none_is_one_length_after_its_beginning() -> None:
+def test_a_window_without_a_reset_ends_one_length_after_its_beginning() -> None:
     limiter = Limiter()
     assert limiter.try_acquire(0)
     answer(limiter, 200, headers(50, reset="?"), 0)
@@ -218,7 +218,7 @@ def test_the_end_of_a_window_that_tells_none_is_one_length_after_its_beginning()
     assert taken(limiter, 10.0) == 99
 
 
-def test_requests_of_its_own_that_got_no_answer_are_not_said_to_be_of_others() -> None:
+def test_our_own_unanswered_requests_are_not_reported_as_those_of_others() -> None:
     """They were counted in the new window, of which the first answer alone tells."""
     limiter = opened(remaining=99)
     for _ in range(taken(limiter, 5)):

@@ -48,7 +48,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES, st.booleans(), st.integers(0, 2))
-def test_json_stays_json_with_the_mask_in_the_secret_s_place(value: Any, ascii_only: bool, nested: int) -> None:
+def test_json_stays_json_with_a_mask_instead_of_the_secret(value: Any, ascii_only: bool, nested: int) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     expected = json.loads(text.replace(SECRET, "***"))
     for _ in range(nested):

@@ -35,7 +35,7 @@ PASSING = [
 ]
 
 
-def test_a_fault_that_passes_costs_one_more_request_and_nothing_else(api: Sandbox) -> None:
+def test_a_passing_fault_costs_one_more_request_and_nothing_else(api: Sandbox) -> None:
     ids = [f"c{number}" for number in range(len(PASSING))]
     api.configure(
         bodies={call_id: {"type": "call", "id": call_id} for call_id in ids},
@@ -109,7 +109,7 @@ REFUSED = {
 }
 
 
-def test_what_asking_again_would_not_mend_is_asked_once(api: Sandbox) -> None:
+def test_what_a_retry_would_not_fix_is_requested_once(api: Sandbox) -> None:
     ids = [f"c{number}" for number in range(len(REFUSED))]
     api.configure(
         bodies={call_id: {"type": "call", "id": call_id} for call_id in ids},
@@ -138,7 +138,9 @@ def test_what_asking_again_would_not_mend_is_asked_once(api: Sandbox) -> None:
     ],
     ids=["reset", "no headers", "retry-after seconds", "retry-after date"],
 )
-def test_a_429_is_waited_for_and_asked_again_once(api: Sandbox, fault: str, settings: dict[str, object]) -> None:
+def test_after_a_429_the_request_waits_and_is_retried_once(
+    api: Sandbox, fault: str, settings: dict[str, object]
+) -> None:
     api.configure(bodies={"a": {"type": "call", "id": "a"}}, faults={"a": [fault]}, **settings)
     fetched = Fetched(api, ["a"], retry_seconds=0.0)
     assert fetched.loaded == ["a"]
@@ -151,7 +153,7 @@ def test_a_429_is_waited_for_and_asked_again_once(api: Sandbox, fault: str, sett
     assert answered_at // length > refused_at // length
 
 
-def test_a_429_storm_of_many_windows_is_outlived_by_what_retry_seconds_allows(api: Sandbox) -> None:
+def test_429s_for_many_windows_do_not_end_the_run_while_some_requests_succeed(api: Sandbox) -> None:
     """The API answers now and then, so it is alive however long one call is put off."""
     api.configure(limit=1, window_seconds=1, bodies={str(n): {"type": "call", "id": str(n)} for n in range(4)})
     fetched = Fetched(api, ["0", "1", "2", "3"], retry_seconds=0.5)
@@ -199,7 +201,7 @@ def test_a_quarter_of_all_answers_faulty_loses_nothing(api: Sandbox) -> None:
     assert fetched.counts.requests == api.stats()["requests"] == 400 + fetched.counts.retries
 
 
-def test_a_fault_is_not_asked_again_at_once(api: Sandbox) -> None:
+def test_a_fault_is_not_retried_at_once(api: Sandbox) -> None:
     """The waits grow from a quarter of a second; so three more requests take at least 1.18 seconds."""
     api.configure(bodies={"a": {"type": "call", "id": "a"}}, faults={"a": ["status:500"] * 3})
     began = time.monotonic()
@@ -207,7 +209,7 @@ def test_a_fault_is_not_asked_again_at_once(api: Sandbox) -> None:
     assert time.monotonic() - began >= 1.18
 
 
-def test_what_a_cdn_or_a_proxy_in_trouble_answers_is_asked_again(api: Sandbox) -> None:
+def test_errors_of_a_cdn_or_a_proxy_are_retried(api: Sandbox) -> None:
     statuses = [425, 506, *range(520, 528), 530, 599]
     ids = [f"c{status}" for status in statuses]
     api.configure(

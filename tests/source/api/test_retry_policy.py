@@ -123,7 +123,9 @@ def test_waits_for_the_rate_budget_are_no_trouble(monkeypatch: pytest.MonkeyPatc
     assert outlasting.failure is faults[5]
 
 
-def test_a_429_is_asked_again_without_a_wait_of_its_own_and_counts_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_429_is_retried_without_an_extra_wait_and_is_not_counted_as_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     faults = [fault(429), *(fault(429, waited_seconds=10.0) for _ in range(30))]
     outlasting = Outlasting(monkeypatch, faults, retry_seconds=0.5, attempt_seconds=10.0)
     assert outlasting.failure is None
@@ -139,13 +141,13 @@ def test_a_429_ends_it_only_when_the_whole_fetch_gives_up(monkeypatch: pytest.Mo
     assert Outlasting(monkeypatch, [fault(503)], retry_seconds=60, gives_up=True).failure is None
 
 
-def test_a_call_that_fails_for_days_is_still_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_fails_for_days_is_still_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     outlasting = Outlasting(monkeypatch, [fault()] * 3_000, retry_seconds=1e6)
     assert outlasting.failure is None
     assert max(outlasting.waits) <= 30.25
 
 
-def test_which_answers_are_asked_for_again() -> None:
+def test_which_answers_are_retried() -> None:
     again = {status for status in range(100, 1_000) if is_retryable(status)}
     assert again == {408, 425, 429, *range(500, 600)} - {501, 505}
 

@@ -60,7 +60,7 @@ def test_repeats_and_blanks_are_dropped_and_counted_across_all_the_ways(tmp_path
     assert counts(found) == (2, 3, 0, 0)
 
 
-def test_ids_are_a_string_array_whatever_they_come_from() -> None:
+def test_ids_are_a_string_array_for_every_format() -> None:
     assert read_ids([], []).ids.type == pa.string()
     assert unite(read_ids(["1"], []), [pa.array([2, 3])], "--ids-sql").ids.type == pa.string()
 
@@ -115,7 +115,7 @@ def test_a_message_names_the_first_three_and_counts_the_rest(tmp_path: Path) -> 
     )
 
 
-def test_skip_keeps_the_rest_and_tells_what_was_skipped() -> None:
+def test_skip_keeps_the_rest_and_reports_what_was_skipped() -> None:
     found = read("1\na b\n2\n", "txt", bad="skip")
     assert found.ids.to_pylist() == ["1", "2"]
     assert found.skipped == 1
@@ -303,6 +303,6 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ids_that_a_spreadsheet_rounded_are_told() -> None:
+def test_ids_that_a_spreadsheet_rounded_are_reported() -> None:
     ids = read_ids(["123456789012", "1.23457E+11", "1E+11", "1.2e+11", "E+11", "2.5"], [])
     assert ids.rounded.to_pylist() == ["1.23457E+11", "1E+11"]

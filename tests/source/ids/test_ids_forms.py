@@ -208,7 +208,7 @@ def test_standard_input_and_names_that_do_not_tell_take_the_format(format_name: 
     assert read_ids([], [str(tmp_path / "export.2026-11")], format=format_name).ids.to_pylist() == IDS
 
 
-def test_a_name_that_tells_keeps_its_format(tmp_path: Path) -> None:
+def test_a_known_file_extension_decides_the_format(tmp_path: Path) -> None:
     (tmp_path / "calls.csv").write_text("call_id\n1\n")
     found = read_ids([], [str(tmp_path / "calls.csv"), "-"], format="jsonl", stdin=io.BytesIO(b'"2"\n'))
     assert found.ids.to_pylist() == ["1", "2"]

@@ -129,7 +129,7 @@ REFUSED: list[tuple[str, bytes, list[str]]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "held"), REFUSED, ids=[name for name, _, _ in REFUSED])
-def test_a_bad_list_is_refused_with_cause_place_and_mend(
+def test_a_bad_list_is_refused_with_cause_place_and_fix(
     name: str, content: bytes, held: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -157,7 +157,7 @@ def test_several_columns_without_a_heading_want_a_number(tmp_path: Path) -> None
             read_ids([], [str(tmp_path / "a.csv")], header=False, column=column)
 
 
-def test_a_column_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_a_named_column_must_exist(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,call\n1,2\n")
     with pytest.raises(BadIds, match="no column 'phone'; its columns are 'id', 'call'"):
         read_ids([], [str(tmp_path / "a.csv")], column="phone")

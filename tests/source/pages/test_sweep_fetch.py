@@ -75,7 +75,7 @@ def test_refused_pages_are_replaced_by_requests_by_id(api: Sandbox, status: int)
     assert (len(fetched.rows), fetched.counts.requests, fetched.swept) == (550, 551, False)
 
 
-def test_calls_that_are_added_deleted_or_changed_meanwhile_are_right(api: Sandbox) -> None:
+def test_calls_that_are_added_deleted_or_changed_during_a_sweep_are_right(api: Sandbox) -> None:
     chance = Random(3)
     ids = ids_from(1_000_001, 3_000)
     deletions = [(chance.randrange(1, 150), call_id) for call_id in chance.sample(ids, 100)]

@@ -31,7 +31,7 @@ def test_ids_are_sorted_by_number_and_by_text(key: Key, call_ids: list[str]) -> 
     assert sorted(pairs) == list(enumerate(call_ids))
 
 
-def test_ids_with_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_with_the_same_hash_are_not_confused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builtins.hash", len)
     wanted_ids = WantedIds(["1", "2", "33", "4"])
     assert [wanted_ids.index(call_id) for call_id in ("4", "33", "1", "2", "5")] == [3, 2, 0, 1, None]

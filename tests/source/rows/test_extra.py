@@ -90,7 +90,7 @@ def test_nul_and_surrogates_are_spelled_out_at_every_depth() -> None:
         ),
     ],
 )
-def test_keys_that_spelling_out_makes_twins_are_both_kept(body: str, extra: str) -> None:
+def test_keys_that_become_the_same_when_spelled_out_are_both_kept(body: str, extra: str) -> None:
     assert stored(body)["extra"] == extra
 
 
