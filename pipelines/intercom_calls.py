@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 import click
 
-from .cli import project
 from .cli.help import GroupedCommand, age, option
 from .cli.logs import report_error, report_errors_of_threads, set_up, with_details
+from .cli.project import enter, register_defaults
 from .cli.standard_streams import fill_closed_descriptors, print_error, print_result
 from .errors import ExitCode, Interrupted, exit_code_of, printable
 from .run.interruption import stoppable
@@ -26,7 +26,6 @@ from .summary import Summary
 LOAD_EXAMPLE = """\
 intercom-calls load --ids calls.csv
 intercom-calls load 123 456 --destination postgres --dataset support"""
-
 CHECK_EXAMPLE = """\
 intercom-calls check
 intercom-calls check --destination postgres"""
@@ -34,10 +33,10 @@ STATUS_EXAMPLE = """\
 intercom-calls status
 intercom-calls status --destination postgres --json
 intercom-calls status --max-age 26h"""
-DEMO_EXAMPLE = """\
-intercom-calls demo"""
 
 _PROJECT_HELP = "the folder with .dlt/, the default database and the working files  [default: the current folder]"
+_progress = option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto",
+                   show_default=True, help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,8 +82,7 @@ def main() -> None:
         help="how long to wait for another load to end  [default: exit with 5 at once]")  # fmt: skip
 @option("How", "--dry-run", is_flag=True, help="print what would be done; request nothing from the API")
 @option("Output", "--json", "as_json", is_flag=True, help="print the summary as a JSON object on stdout")
-@option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
-        help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
+@_progress
 @option("Output", "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
         help="json: one JSON object per line")  # fmt: skip
 @option("Output", "-q", "--quiet", count=True, help="print only what needs attention")
@@ -104,15 +102,15 @@ def load(**options: Any) -> None:
             print_result(json.dumps(output))
 
     def end_process(error: BaseException) -> NoReturn:
-        """End as below, from another thread than the one that waits."""
+        """End as below, but from another thread, while the main one waits."""
         summary.fail(error)
         end(summary.as_json())
         os._exit(summary.exit_code)
 
-    spare = bytearray(4 << 20)  # of addresses, not yet of memory: what reporting an end for lack of it needs
+    spare = bytearray(4 << 20)  # address space, not yet memory: freed to report that memory ran out
     try:
         with stoppable(end_process):
-            folder = project.enter(options["project"], verbose=options["verbose"] > 1)
+            folder = enter(options["project"], verbose=options["verbose"] > 1)
             with _imports():
                 from .commands.load import run
 
@@ -146,7 +144,7 @@ def check(destination: str, dataset: str, project: str | None) -> None:
     set_up(0)
     with _one_line_errors():
         with _imports():
-            _enter(project)
+            register_defaults(enter(project))
             from .commands.check import run
 
         sys.exit(run(destination, dataset))
@@ -167,17 +165,16 @@ def status(destination: str, dataset: str, project: str | None, max_age: timedel
     set_up(0)
     with _one_line_errors():
         with _imports():
-            _enter(project)
+            register_defaults(enter(project))
             from .commands.status import run
 
         sys.exit(run(destination, dataset, as_json=as_json, max_age=max_age))
 
 
-@main.command(cls=GroupedCommand, example=DEMO_EXAMPLE)
+@main.command(cls=GroupedCommand, example="intercom-calls demo")
 @option("Where to", "--project", metavar="DIR", default="demo", show_default=True,
         help="the demo's folder; created if needed")  # fmt: skip
-@option("Output", "--progress", type=click.Choice(["auto", "rich", "log", "none"]), default="auto", show_default=True,
-        help="auto: a bar on a terminal, else a log line from time to time")  # fmt: skip
+@_progress
 def demo(**options: Any) -> None:
     """Load sample calls; no token is needed.
 
@@ -193,7 +190,7 @@ def demo(**options: Any) -> None:
 
 @contextmanager
 def _imports() -> Iterator[None]:
-    """Import without the garbage collector: modules are none, and looking through them is a tenth of the start-up."""
+    """Import without garbage collection, which finds nothing in modules and takes a tenth of the start-up."""
     gc.disable()
     try:
         yield
@@ -202,13 +199,9 @@ def _imports() -> Iterator[None]:
         gc.enable()
 
 
-def _enter(folder: str | None) -> None:
-    project.register_defaults(project.enter(folder))
-
-
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """End the program with the exit code of what went wrong, said in one line."""
+    """End the program with the exit code of the error, and print the error in one line."""
     try:
         yield
     except KeyboardInterrupt:

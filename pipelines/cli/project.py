@@ -1,6 +1,6 @@
 """The project folder: where configuration, the default database and the working files are.
 
-`enter` must run before dlt is imported, since dlt reads the environment as it is imported.
+`enter` must run before dlt is imported, since dlt reads the environment on import.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def enter(folder: str | None, *, verbose: bool = False) -> Path:
     os.environ["DLT_PROJECT_DIR"] = os.environ["DLT_LOCAL_DIR"] = str(project)
     data = Path(os.environ.setdefault("DLT_DATA_DIR", str(project / ".dlt" / "data"))).expanduser()
     os.environ["DLT_DATA_DIR"] = str(data if data.is_absolute() else project / data)
-    # What matters of a fault reaches the user in one line, by the exception; dlt logs tracebacks. It sets up its
-    # logging as it is imported, before any provider can be asked.
+    # Users get one line from the exception; dlt would log tracebacks. It sets up its logging on import, before any
+    # provider is registered.
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if verbose else "CRITICAL")
-    # Its telemetry, too, is started with the import: a default that a provider gives comes too late.
+    # Its telemetry starts on import, too.
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     return project
 
@@ -45,10 +45,10 @@ def register_defaults(project: Path) -> None:
 
     defaults = {
         "runtime": {
-            # the command answers Ctrl-C and SIGTERM itself: it stops asking and loads what has come
+            # the command handles Ctrl-C and SIGTERM: it stops requesting and loads what was received
             "intercept_signals": False,
         },
-        # this pipeline keeps no state at the destination, so there is none to ask for at each start
+        # this pipeline keeps no state at the destination
         "restore_from_destination": False,
         "normalize": {"parquet_normalizer": {"add_dlt_load_id": True}},
         "load": {"delete_completed_jobs": True, "truncate_staging_dataset": True},

@@ -1,4 +1,4 @@
-"""Standard input, output and error where one of them is closed, full or gone: a load goes on without it."""
+"""Standard input, output and error; a load continues when one of them is closed, full or gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fill_closed_descriptors() -> None:
 
 
 def print_result(text: str) -> None:
-    """Print data on stdout; where that is impossible, warn and go on, since the load itself is done."""
+    """Print data on stdout; if that is impossible, warn and continue, since the load itself is done."""
     try:
         click.echo(text)
     except OSError as error:
@@ -33,7 +33,7 @@ def print_result(text: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print a line on stderr, if there is one that takes it."""
+    """Print a line on stderr, if possible."""
     try:
         click.echo(text, err=True)
     except OSError:
@@ -41,7 +41,7 @@ def print_error(text: str) -> None:
 
 
 def _give_up(descriptor: int) -> None:
-    """Point it to the null device: the interpreter flushes it once more at its end and would fail again."""
+    """Redirect it to the null device: the interpreter flushes it again when it ends, and would fail again."""
     with suppress(OSError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, descriptor)

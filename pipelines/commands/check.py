@@ -30,7 +30,7 @@ _CHECK_TABLE = "_intercom_calls_check"
 
 
 class Finding(NamedTuple):
-    """One line of the report; `exit_code` is None where the subject could not be judged."""
+    """One line of the report; `exit_code` is None if the subject could not be checked."""
 
     subject: str
     exit_code: ExitCode | None
@@ -38,15 +38,15 @@ class Finding(NamedTuple):
 
 
 def run(destination: str, dataset: str) -> ExitCode:
-    """Print what is right and what is wrong to stdout; the first thing that is wrong gives the exit code.
+    """Print the findings to stdout; the first one that is wrong gives the exit code.
 
     Raises:
         ConfigurationError: `[sources.intercom]` can't be read.
     """
     settings = resolve_settings()
     (api, token, version), asked = asyncio.run(_check_api(settings))
-    found, there = _check_destination(destination, dataset, settings)
-    findings = [api, token, _judge_workspace(asked, there, dataset), version, found]
+    found, of_dataset = _check_destination(destination, dataset, settings)
+    findings = [api, token, _judge_workspace(asked, of_dataset, dataset), version, found]
     console = Console(highlight=False, markup=False)
     for finding in findings:
         verdict, style = _VERDICTS.get(finding.exit_code, ("wrong", "red"))
@@ -56,7 +56,7 @@ def run(destination: str, dataset: str) -> ExitCode:
 
 
 async def _check_api(settings: Settings) -> tuple[list[Finding], Asked]:
-    """Findings on API, token and API version, and what `GET /me` tells."""
+    """Findings on API, token and API version, and the answer to `GET /me`."""
     where = settings.url + ("" if settings.base_url else f" (region {settings.region})")
     asked = Asked(reason="not judged without a token that is accepted")
     try:
@@ -67,14 +67,15 @@ async def _check_api(settings: Settings) -> tuple[list[Finding], Asked]:
                 await _ask_me(api, asked)
             return findings, asked
     except ConfigurationError as error:
-        if settings.access_token:  # it is about the way to the API
+        if settings.access_token:  # then it is the proxy or the address
             asked.reason = "not judged without an answer"
             return [Finding("API", ExitCode.USAGE, str(error)), *_not_judged()], asked
-        unknown = _unknown("API", f"{where}: not asked"), _unknown("API version", "not judged without a token")
-        return [unknown[0], Finding("token", ExitCode.USAGE, str(error)), unknown[1]], asked
+        token = Finding("token", ExitCode.USAGE, str(error))
+        version = _unknown("API version", "not judged without a token")
+        return [_unknown("API", f"{where}: not asked"), token, version], asked
     except (NoAnswer, ApiUnreachable, BodyTooLarge) as error:
         reason = str(error) if settings.url in str(error) else f"{settings.url}: {error}"
-        if not isinstance(error, (ApiUnreachable, UnknownName)):  # these say it themselves
+        if not isinstance(error, (ApiUnreachable, UnknownName)):  # their messages say it
             reason += "; check the network, HTTPS_PROXY and base_url"
         asked.reason = "not judged without an answer"
         return [Finding("API", ExitCode.FAILED, reason), *_not_judged()], asked
@@ -88,47 +89,47 @@ async def _ask_me(api: CallsApi, asked: Asked) -> None:
         asked.reason = f"not told ({error})"
 
 
-def _judge_workspace(asked: Asked, there: Workspace | None, dataset: str) -> Finding:
-    told = asked.workspace
-    if told is None:
+def _judge_workspace(asked: Asked, of_dataset: Workspace | None, dataset: str) -> Finding:
+    of_token = asked.workspace
+    if of_token is None:
         return _unknown("workspace", asked.reason)
-    if there is not None and there.id_code != told.id_code:
-        wrong = f"{told}, but dataset {dataset} holds calls of workspace {there}: give the token of that workspace, or "
-        return Finding("workspace", ExitCode.TOKEN_REFUSED, f"{wrong}another dataset (--dataset)")
-    return _ok("workspace", ", ".join(filter(None, (str(told), told.timezone, told.region))))
+    if of_dataset is not None and of_dataset.id_code != of_token.id_code:
+        wrong = f"{of_token}, but dataset {dataset} holds calls of workspace {of_dataset}: "
+        fix = "give the token of that workspace, or another dataset (--dataset)"
+        return Finding("workspace", ExitCode.TOKEN_REFUSED, wrong + fix)
+    return _ok("workspace", ", ".join(filter(None, (str(of_token), of_token.timezone, of_token.region))))
 
 
 def judge(answer: Answer, where: str, settings: Settings) -> Iterator[Finding]:
-    """What the answer to `GET /calls/0` tells of the API, the token and the version (Intercom 2.14)."""
+    """Findings from the answer to `GET /calls/0` on API, token and version (Intercom 2.14)."""
     error = read_error(answer)
-    told = f"HTTP {answer.status}" + (f", {error.message}" if error.message else "")
+    reply = f"HTTP {answer.status}" + (f", {error.message}" if error.message else "")
     api, token = _ok("API", where), _ok("token", "accepted, and may read calls")
     version = _ok("API version", settings.api_version)
     if answer.status == 401:
         hint = f". A token of a workspace hosted elsewhere answers 401 too: region is {settings.region}, "
         elsewhere = "" if settings.base_url else hint + "there are us, eu and au"
-        token = _refused(f"not accepted ({told}): copy it again from Intercom's developer hub{elsewhere}")
+        token = _refused(f"not accepted ({reply}): copy it again from Intercom's developer hub{elsewhere}")
         version = _unknown("API version", f"{settings.api_version}: not judged without a token that is accepted")
     elif answer.status == 403 and error.is_intercoms:
-        token = _refused(f"may not read calls ({told}): {cause_of_403(error)}")
+        token = _refused(f"may not read calls ({reply}): {cause_of_403(error)}")
     elif answer.status == 400 and "version" in f"{error.code} {error.message}".lower():
         token = _unknown("token", "not judged by an answer about the version")
-        wrong = f'{settings.api_version} is none of Intercom\'s ({told}): set api_version = "2.14"'
+        wrong = f'{settings.api_version} is none of Intercom\'s ({reply}): set api_version = "2.14"'
         version = Finding("API version", ExitCode.USAGE, wrong)
     elif answer.status >= 500:
-        trouble = f"{where} is in trouble ({told}): try again later"
+        trouble = f"{where} is in trouble ({reply}): try again later"
         yield from (Finding("API", ExitCode.FAILED, trouble), *_not_judged())
         return
     elif answer.status not in (200, 429) and not is_missing(answer.status, error.code):
-        odd = f"{where} does not answer as Intercom does ({told}): check base_url and the proxy"
+        odd = f"{where} does not answer as Intercom does ({reply}): check base_url and the proxy"
         yield from (Finding("API", ExitCode.FAILED, odd), *_not_judged())
         return
     yield from (api, token, version)
 
 
 def _check_destination(destination: str, dataset: str, settings: Settings) -> tuple[Finding, Workspace | None]:
-    """Whether it can be loaded into, and whose calls the dataset holds."""
-    workspace = None
+    """Whether it can be loaded into, and the dataset's workspace."""
     try:
         there = Dataset(destination, dataset, settings.lock_wait_seconds, to_write=True)
         if there.location.is_new:
@@ -136,19 +137,19 @@ def _check_destination(destination: str, dataset: str, settings: Settings) -> tu
         tried = there.ask(lambda client: _try_writing(client, there.location), read_only=False)
         workspace = there.ask(read_dataset_workspace)
     except RunStopped as error:
-        return Finding("destination", error.exit_code, str(error)), workspace
+        return Finding("destination", error.exit_code, str(error)), None
     can = "can be written" if tried else "reachable"
     return _ok("destination", f"{there.location.shown}, dataset {dataset}: {can}"), workspace
 
 
-class _Enough(Exception):
-    """Rolls the trial back."""
+class _RollBack(Exception):
+    """Ends the transaction."""
 
 
 def _try_writing(client: SqlClientBase[Any], there: Location) -> bool:
-    """Make a table in the dataset and in dlt's staging, and take it back; False where DDL can't be taken back.
+    """Make a table in the dataset and in dlt's staging, and roll back; False where DDL can't be rolled back.
 
-    PostgreSQL is asked for the rights instead: with all tables there, a load needs no right to make one.
+    For PostgreSQL this checks the rights instead: when all tables exist, a load needs no right to make one.
     """
     if there.is_postgres or there.file is not None:
         require_usable(client, there)
@@ -157,11 +158,11 @@ def _try_writing(client: SqlClientBase[Any], there: Location) -> bool:
     if not client.capabilities.supports_ddl_transactions:
         client.execute_sql("SELECT 1")
         return False
-    with suppress(_Enough), client.begin_transaction():
+    with suppress(_RollBack), client.begin_transaction():
         _make_table(client)
         with client.with_staging_dataset():
             _make_table(client)
-        raise _Enough
+        raise _RollBack
     return True
 
 

@@ -1,4 +1,4 @@
-"""`load --dry-run`: what a load would do, asked of the destination without a lock and without making anything."""
+"""`load --dry-run`: what a load would do. Takes no lock and writes nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REQUESTS_A_MINUTE = 10_000
 
 
 def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, Any]:
-    """Log the plan, and return what `--json` prints of it. Requests nothing of the API.
+    """Log the plan, and return what `--json` prints. Sends no request to the API.
 
-    The destination is looked at from outside, as `status` does: a load may be at work there, and dlt would empty its
-    half-made working folder.
+    It reads the destination without a pipeline, as `status` does: dlt would empty the half-made working folder of a
+    load that is running.
 
     Raises:
         DestinationFailed, UsageError
@@ -39,7 +39,7 @@ def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, 
     to_fetch = plan.to_fetch if request.limit is None else min(plan.to_fetch, request.limit)
     minutes = to_fetch / (REQUESTS_A_MINUTE * request.share)
     sweep = will_sweep(request.strategy, to_fetch)
-    told = {
+    planned = {
         "requested": plan.requested,
         "duplicates": ids.duplicates,
         "blank": ids.blank,
@@ -61,6 +61,6 @@ def dry_run(request: LoadRequest, ids: IdList, settings: Settings) -> dict[str, 
         counted(to_fetch, "request"),
         f"{math.ceil(minutes * 60):,} s" if minutes < 2 else f"{minutes:,.0f} min",
         "; pages of calls are tried first" if sweep else "",
-        extra={"fields": {"event": "end", "exit_code": ExitCode.DONE, **told}},
+        extra={"fields": {"event": "end", "exit_code": ExitCode.DONE, **planned}},
     )
-    return told
+    return planned

@@ -82,7 +82,7 @@ _MENDS = {
 
 @dataclass(frozen=True)
 class Status:
-    """What is loaded. Times are UTC.
+    """What is loaded.
 
     Attributes:
         calls: rows of the table `calls`, deleted ones included.
@@ -158,9 +158,8 @@ def _outdated(complete_run_at: datetime | None, max_age: timedelta) -> str | Non
     allowed = f"--max-age allows {max_age / timedelta(hours=1):g} hours"
     if complete_run_at is None:
         return f"no run here has asked for everything it was given and got it; {allowed}"
-    return (
-        f"the last complete run ended {_ago(complete_run_at, now)}, at {complete_run_at:%Y-%m-%d %H:%M} UTC; {allowed}"
-    )
+    ended = f"{_ago(complete_run_at, now)}, at {complete_run_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"the last complete run ended {ended}; {allowed}"
 
 
 def _read(client: SqlClientBase[Any], empty: Status) -> Status:
@@ -170,33 +169,22 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
     [(calls, newest_call_at, open_calls, deleted_calls)] = rows
     workspace = read_workspace(client)
     errors = [Failure(*row) for row in select(client, "call_errors", _ERRORS) or ()]
-    failures = [
-        replace(error, last_failed_at=_utc(error.last_failed_at))
-        for error in errors
-        if not is_missing(error.http_status, error.code)
-    ]
+    failures = [error for error in errors if not is_missing(error.http_status, error.code)]
     [(data_as_of, complete_run_at)] = select(client, "load_runs", _LAST_COMPLETE) or [(None, None)]
     return replace(
         empty,
         workspace=workspace.id_code if workspace else None,
         workspace_name=workspace.name if workspace else None,
         calls=calls,
-        newest_call_at=_utc(newest_call_at),
-        data_as_of=_utc(data_as_of),
-        complete_run_at=_utc(complete_run_at),
+        newest_call_at=newest_call_at,
+        data_as_of=data_as_of,
+        complete_run_at=complete_run_at,
         open_calls=open_calls,
         deleted_calls=deleted_calls,
         missing=sum(error.ids for error in errors) - sum(failure.ids for failure in failures),
         failures=failures,
-        runs=[_run_fields(row) for row in select(client, "load_runs", _RUNS) or ()],
+        runs=[dict(zip(_RUN_FIELDS, row, strict=True)) for row in select(client, "load_runs", _RUNS) or ()],
     )
-
-
-def _run_fields(row: Sequence[Any]) -> dict[str, Any]:
-    run = dict(zip(_RUN_FIELDS, row, strict=True))
-    if run["finished_at"] is None:  # where an earlier version of this project ran, it is 0
-        run["exit_code"] = None
-    return {**run, "started_at": _utc(run["started_at"]), "finished_at": _utc(run["finished_at"])}
 
 
 def _show(status: Status, console: Console) -> None:
@@ -242,7 +230,8 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("Last runs", "started (UTC)", "ended", ">ids", ">loaded", ">missing", ">failed", ">seconds")
     for run in runs:
         counts = (f"{run[name] or 0:,}" for name in ("requested", "loaded", "missing", "failed"))
-        table.add_row(f"{run['started_at']:%Y-%m-%d %H:%M:%S}", _end(run), *counts, f"{run['seconds'] or 0:,.1f}")
+        started_at = run["started_at"].astimezone(UTC)
+        table.add_row(f"{started_at:%Y-%m-%d %H:%M:%S}", _end(run), *counts, f"{run['seconds'] or 0:,.1f}")
     return table
 
 
@@ -263,7 +252,7 @@ def _table(title: str | None, *headings: str) -> Table:
 
 
 def _moment(moment: datetime | None, now: datetime) -> str:
-    return "none" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC ({_ago(moment, now)})"
+    return "none" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({_ago(moment, now)})"
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:
@@ -276,10 +265,6 @@ def _ago(moment: datetime | None, now: datetime) -> str:
     return "just now" if since < timedelta(minutes=1) else "a minute ago"
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)
-
-
 def _isoformat(moment: object) -> str:
     assert isinstance(moment, datetime)
-    return moment.isoformat().replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Rows of `calls` read back from the destination, to be written again with another `_deleted_at`."""
+"""Reads rows of `calls` from the destination, to write them again with another `_deleted_at`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IDS_A_QUERY = 500
 
 
 def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None]) -> Iterator[pa.RecordBatch]:
-    """The rows of these calls as they are there, but for `_deleted_at`, which is given by id."""
+    """The rows of these calls as they are loaded, with `_deleted_at` replaced; it is given by id."""
     call_ids = list(deleted_at)
     if not call_ids:
         return
@@ -37,7 +37,7 @@ def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None])
 
 
 def other_call_ids(pipeline: dlt.Pipeline, but: Container[str], count: int) -> list[str]:
-    """Ids of `count` loaded calls that are not deleted, drawn at random from all but these; fewer where there are."""
+    """Up to `count` random ids of loaded calls that are not deleted, without those in `but`."""
     with pipeline.sql_client() as client:
         rows = select(client, "calls", "SELECT id WHERE _deleted_at IS NULL") or ()
     others = [call_id for (call_id,) in rows if call_id not in but]
@@ -45,7 +45,7 @@ def other_call_ids(pipeline: dlt.Pipeline, but: Container[str], count: int) -> l
 
 
 def _readable(field: pa.Field[Any]) -> exp.Expression:
-    """The column in a form that a driver takes to Python whole."""
+    """The column in a form that drivers return without loss."""
     column = exp.column(field.name)
     if field.name == "extra":  # a driver would parse JSON, and a parsed number need not keep its digits
         return exp.cast(column, "text")
@@ -61,10 +61,7 @@ def _batch(rows: Sequence[Sequence[object]], deleted_at: Mapping[str, datetime |
 
 
 def fetched_before(batch: pa.RecordBatch, moments: Mapping[str, datetime | None]) -> pa.BooleanArray:
-    """Which of these rows are of an answer from before a moment, which is given by id."""
-    rows = batch.select(["id", "_fetched_at"]).to_pylist()
-    return pa.array([_is_before(row["_fetched_at"], moments[row["id"]]) for row in rows], pa.bool_())
-
-
-def _is_before(fetched_at: datetime | None, moment: datetime | None) -> bool:
-    return fetched_at is None or moment is None or fetched_at < moment
+    """Which of these rows were fetched before a moment, given by id; unknown times count as before."""
+    rows = ((row["_fetched_at"], moments[row["id"]]) for row in batch.select(["id", "_fetched_at"]).to_pylist())
+    earlier = [fetched_at is None or moment is None or fetched_at < moment for fetched_at, moment in rows]
+    return pa.array(earlier, pa.bool_())

@@ -1,4 +1,4 @@
-"""What `load` was asked for: the options of the command line, typed."""
+"""The options of a load, typed."""
 
 from __future__ import annotations
 
