@@ -1,7 +1,7 @@
 """Builds the wheel: `sources`, `pipelines` and `sandbox` become parts of the one package `intercom_calls`.
 
-So an installation takes no name that a project of its user's may have. Where each folder goes is in pyproject.toml;
-here the modules that import one of them by its name in the checkout are rewritten. A new module needs nothing.
+So an installation takes no name that a user's project may have. pyproject.toml says where each folder goes; here the
+imports by the names in the checkout are rewritten. A new module needs no change here.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ COMMAND = re.compile(r"(?<=python -m )(?=sandbox\b)")
 
 
 class OnePackage(BuildHookInterface[Any]):
-    """Puts the rewritten modules in the place of those of the checkout; an editable install keeps the checkout's."""
+    """Replaces modules by rewritten ones; an editable install keeps those of the checkout."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Rewrite each module that needs it into a folder that lasts until the wheel is built."""
+        """Rewrite the modules with such imports into a temporary folder."""
         if version == "editable":
             return
         self._folder = TemporaryDirectory()
@@ -37,6 +37,6 @@ class OnePackage(BuildHookInterface[Any]):
                 build_data["force_include"][str(rewritten)] = file.distribution_path
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove that folder."""
+        """Remove the temporary folder."""
         if version != "editable":
             self._folder.cleanup()

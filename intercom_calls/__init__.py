@@ -1,7 +1,7 @@
 """Intercom phone calls into DuckDB, PostgreSQL or any dlt destination: `from intercom_calls import intercom, load`.
 
-Installed, this package holds `sources`, `pipelines` and `sandbox` (hatch_build.py); in a checkout they are beside it.
-Importing it imports nothing of dlt: `--help` is instant.
+Installed, this package holds `sources`, `pipelines` and `sandbox` (hatch_build.py); in a checkout they are next to it.
+Importing it does not import dlt, so that `--help` is instant.
 """
 
 from __future__ import annotations

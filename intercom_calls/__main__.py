@@ -7,7 +7,7 @@ from pathlib import Path
 
 _here = Path(__file__).resolve().parent
 if not (_here / "sources").is_dir():
-    # A checkout: its own `sources` and `pipelines` come before others of these names.
+    # In a checkout its own `sources` and `pipelines` come first on the path.
     sys.path.insert(0, str(_here.parent))
 
 from pipelines.intercom_calls import main  # noqa: E402

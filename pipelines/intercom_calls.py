@@ -1,4 +1,4 @@
-"""The command line: options in, exit code out. Nothing here imports dlt until a command needs it."""
+"""The command line: options in, exit code out. dlt is imported only when a command needs it."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def load(  # noqa: D417  the other arguments are documented with the source
         dataset=target.dataset,
     )
     settings = resolve_settings(access_token=access_token, region=region, base_url=base_url, api_version=api_version)
-    settings.token  # noqa: B018  a missing one is told before anything else is done
+    settings.token  # noqa: B018  fails early if it is missing
     listed = GivenIds(ids, id_column, bad_ids).read()
     if not len(listed.ids) and not allow_empty:
         raise BadIds("ids holds no id; pass allow_empty=True where that is as it should be")

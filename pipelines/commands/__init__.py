@@ -1,1 +1,1 @@
-"""The commands: a module each. What they share belongs in `run`, `destinations` or `cli`."""
+"""The commands, a module each. Shared code belongs in `run`, `destinations` or `cli`."""

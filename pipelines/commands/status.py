@@ -158,7 +158,7 @@ def _outdated(complete_run_at: datetime | None, max_age: timedelta) -> str | Non
     allowed = f"--max-age allows {max_age / timedelta(hours=1):g} hours"
     if complete_run_at is None:
         return f"no run here has asked for everything it was given and got it; {allowed}"
-    ended = f"{_ago(complete_run_at, now)}, at {complete_run_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    ended = f"{_ago(complete_run_at, now)}, at {complete_run_at:%Y-%m-%d %H:%M} UTC"
     return f"the last complete run ended {ended}; {allowed}"
 
 
@@ -178,13 +178,20 @@ def _read(client: SqlClientBase[Any], empty: Status) -> Status:
         calls=calls,
         newest_call_at=newest_call_at,
         data_as_of=data_as_of,
-        complete_run_at=complete_run_at,
+        complete_run_at=complete_run_at and complete_run_at.astimezone(UTC),
         open_calls=open_calls,
         deleted_calls=deleted_calls,
         missing=sum(error.ids for error in errors) - sum(failure.ids for failure in failures),
         failures=failures,
-        runs=[dict(zip(_RUN_FIELDS, row, strict=True)) for row in select(client, "load_runs", _RUNS) or ()],
+        runs=[_run_fields(row) for row in select(client, "load_runs", _RUNS) or ()],
     )
+
+
+def _run_fields(row: Sequence[Any]) -> dict[str, Any]:
+    run = dict(zip(_RUN_FIELDS, row, strict=True))
+    if run["finished_at"] is None:  # where an earlier version of this project ran, it is 0
+        run["exit_code"] = None
+    return run
 
 
 def _show(status: Status, console: Console) -> None:
@@ -258,7 +265,7 @@ def _moment(moment: datetime | None, now: datetime) -> str:
 def _ago(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return ""
-    since = now - moment
+    since = now - moment.astimezone(UTC)  # some engines keep no time zone
     for unit, length in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", timedelta(minutes=1))):
         if since >= 2 * length:
             return f"{since // length} {unit} ago"

@@ -1,1 +1,1 @@
-"""The chunked run of a load: chunks, guard, deletions, workspace. Knows no options of the command line."""
+"""The run of a load: chunks, guard, deletions, workspace. Knows nothing of the command line."""

@@ -306,15 +306,14 @@ class Run:
                 f"{counted(unproven, 'call')} answered 404 and none 200, and GET /me does not tell the "
                 f"workspace: they are recorded as failed, since the token may be another workspace's; {_CHECK}"
             )
-        if self._doubts:
-            return self._doubts
-        if summary.missing and not (self._plan.ever_loaded or summary.loaded or summary.already_loaded):
+        has_calls = self._plan.ever_loaded or summary.loaded or summary.already_loaded
+        if summary.missing and not has_calls and not self._doubts:
             here = f"of workspace {self._token_workspace}" if self._token_workspace else "that this token can see"
             return (
                 f"not one id of the list is, or was when it was loaded, a call {here}; see that they are ids of calls "
                 "(a conversation's id is none), and of this workspace"
             )
-        return None
+        return self._doubts
 
     def _count_requests(self, summary: Summary) -> None:
         """Copy the fetch's counts, which are ahead of what is loaded."""
