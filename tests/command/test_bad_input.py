@@ -1,4 +1,4 @@
-"""Bad input: exit 2, one line that names place and mend, no request, nothing left behind; and the gentler ways."""
+"""Bad input: exit 2, one line that names place and fix, no request, no file left; and how to skip bad ids."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_lists(folder: Path) -> Path:
 
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
-    # arguments, and what the one line on stderr must say: the place, the value or the cause, the mend
+    # arguments, and what the one line on stderr must say: the place, the value or the cause, the fix
     "white space inside": (["--ids", "spaces.txt"], ["spaces.txt line 3", "'3 4'", "--bad-ids skip"]),
     "an argument": (["1", "a/b"], ["id 2 given", "'a/b'", "--bad-ids skip"]),
     "many bad lines": (["--ids", "many.txt"], ["line 2", "line 4", "and 7 more", "--bad-ids skip"]),
@@ -135,7 +135,7 @@ def test_an_option_that_cant_be_is_named(arguments: list[str], told: str, projec
 
 
 def test_bad_lines_can_be_skipped(lists: Path, project: Project, api: Sandbox) -> None:
-    """They are told, the first few of them, and counted; what is left is loaded; the exit code remembers."""
+    """The first few are shown and all are counted; the rest is loaded; the exit code shows it."""
     api.configure(calls=0, bodies={name: {"type": "call", "id": name} for name in ("1", "2")})
     result = project.load("--ids", "spaces.txt", "--ids", "many.txt", "--bad-ids", "skip")
     assert result.exit_code == 3

@@ -1,4 +1,4 @@
-"""`intercom-calls check`: each thing that can be wrong is told apart, with its mend and exit code."""
+"""`intercom-calls check`: each thing that can be wrong has a message of its own, with the fix and an exit code."""
 
 from __future__ import annotations
 

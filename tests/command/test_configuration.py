@@ -1,4 +1,4 @@
-"""Configuration by dlt's own ways: where it is found, what is refused, and that the token is never told."""
+"""Configuration by dlt: where it is found, what is refused, and that the token is never shown."""
 
 from __future__ import annotations
 

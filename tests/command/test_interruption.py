@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what has come is loaded, the exit code tells, the same command goes on."""
+"""Ctrl-C, SIGTERM and SIGHUP: what was received is loaded, the exit code shows it, the same command continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells from outside: a line a thing for people, a JSON object a line for machines."""
+"""What a run logs: lines for people, or one JSON object per line for machines."""
 
 from __future__ import annotations
 

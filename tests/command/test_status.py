@@ -1,4 +1,4 @@
-"""`intercom-calls status`: what is loaded, told from the destination alone."""
+"""`intercom-calls status`: what is loaded, by the destination alone."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Census:
 
 
 def take_census(sandbox: Sandbox, destination: str, postgres: str | None, seed: int) -> Census:
-    """Count points and time in loads that nobody kills."""
+    """Count points and time in loads that are not killed."""
     with TemporaryDirectory(prefix="crash") as name:
         stage = Stage(Path(name), sandbox, destination, postgres, CHUNK_SIZE)
         world = World(Random(seed), int(time.time()))
@@ -184,7 +184,7 @@ class Campaign:
         wrong = checker.heard(new, ended)
         if not ended.was_killed:
             return wrong + checker.completed(call_ids, ended)
-        # now and then nobody looks in between: a reader might heal what the next run is to meet
+        # not always looked at in between: a reader might repair what the next run should meet
         return wrong + (checker.always() if self._chance.random() < 0.5 else [])
 
     def _next_kill(self, *, is_first: bool) -> Kill | None:

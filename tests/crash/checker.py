@@ -1,4 +1,4 @@
-"""What must hold after every run, however it ended, and what after one that came to its end."""
+"""What must hold after every run, and what after a run that was not killed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Checker:
         return wrong
 
     def completed(self, call_ids: Sequence[str], ended: Ended) -> list[str]:
-        """What holds when a run of this list came to its end, and nothing changed while it ran."""
+        """What holds when a run of this list was not killed, and nothing changed while it ran."""
         wrong = [*self.always(), *self._check_end(call_ids, ended)]
         found = {row[0]: deleted for row, deleted in self._calls()}
         errors = {row[0]: row[1:] for row in self._rows("call_errors", self._errors_query())}

@@ -15,7 +15,7 @@ from .processes import Ended, Kill, run
 
 
 class Stage:
-    """A project of its own with a database, beside a sandbox that it has to itself for so long.
+    """A project and a database of its own, with a sandbox that nothing else uses meanwhile.
 
     Args:
         postgres: the socket folder of the server; needed for that destination alone.
@@ -55,7 +55,7 @@ class Stage:
 
 
 def settled_log(sandbox: Sandbox) -> list[tuple[float, str, int]]:
-    """Every answer since the sandbox was reset, those included that nobody waits for any more."""
+    """Every answer since the sandbox was reset, also those to runs that are gone."""
     while sandbox.stats()["in_flight"]:
         time.sleep(0.01)
     return sandbox.log()

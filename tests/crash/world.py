@@ -122,7 +122,7 @@ class World:
         at = _START + 60 * number
         ended = call.ended_since is not None and version >= call.ended_since
         began_open = call.ended_since != 1
-        # a call that goes on tells by one time or another that it began lately: else it would count as settled
+        # a call that goes on has some time that is recent: else it would count as settled
         opened_at = self._opened_at + number if began_open else at
         return {
             "id": name,

@@ -1,4 +1,4 @@
-"""Where data goes: every two places are told apart, nothing else tells them apart, and no secret is shown."""
+"""Where data goes: two places have two locations, one place has one however it is written, and no secret is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A load that lost its lock, or was killed, while another came and went: no older row replaces a newer one."""
+"""A load that lost its lock, or was killed, while another load ran: no older row replaces a newer one."""
 
 from __future__ import annotations
 

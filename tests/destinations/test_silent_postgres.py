@@ -1,4 +1,4 @@
-"""A PostgreSQL server that says nothing any more: behind a proxy that stops forwarding, at each stage of a load."""
+"""A PostgreSQL server that stops answering: behind a proxy that stops forwarding, at each stage of a load."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Proxy:
         self._after = words
 
     def resume(self) -> None:
-        """Forward again, also what came meanwhile."""
+        """Forward again, also what was received meanwhile."""
         self._after = None
         self._silent.clear()
         self._resumed.set()
@@ -87,7 +87,7 @@ class Proxy:
                 if is_request and self._after is not None and self._after in content:
                     self._silent.set()
                 if self._silent.is_set():
-                    self._resumed.wait()  # both ends stay open: nobody learns of it
+                    self._resumed.wait()  # both ends stay open and do not notice
                 sink.sendall(content)
             if self._stranded and is_request:
                 threading.Event().wait()

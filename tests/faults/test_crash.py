@@ -1,4 +1,4 @@
-"""The crash harness itself: a few kills go well, and what is wrong in a table does not escape its checker."""
+"""The crash harness: loads that are killed, a schedule, and the checker, which finds what is wrong in a table."""
 
 from __future__ import annotations
 

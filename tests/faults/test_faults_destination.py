@@ -87,7 +87,7 @@ def test_a_full_disk_is_exit_1_and_the_same_command_completes(project: Project, 
 
 
 def test_a_disk_that_is_full_at_duckdb_s_checkpoint_loses_nothing(project: Project, api: Sandbox) -> None:
-    """What is committed is in DuckDB's log beside the file (some 85 kB here); moved into the file it takes 2 MB."""
+    """What is committed is in DuckDB's log next to the file (some 85 kB here); moved into the file it takes 2 MB."""
     api.configure(missing_share=0)
     ids = write_ids(project, 1_000_001, 100)
     full = _load_on_a_small_disk(project, ids, 300_000)

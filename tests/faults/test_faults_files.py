@@ -1,4 +1,4 @@
-"""Files and folders that can't be written or are of another version: told, left as they are, and gone on with."""
+"""Files and folders that can't be written or are of another version are reported and not changed; a load continues."""
 
 from __future__ import annotations
 

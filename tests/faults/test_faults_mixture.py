@@ -29,7 +29,7 @@ CALLS = 1_500
 def test_a_load_with_a_quarter_of_all_answers_faulty_in_every_way_completes_in_two_minutes(
     project: Project, api: Sandbox, seed: int, limit: int | None
 ) -> None:
-    """Refusals without headers meet requests that hang for half a minute: the budget must know whose answer came."""
+    """Refusals without headers meet requests that hang for half a minute: the budget must know whose answer it got."""
     ids = write_ids(project, 1_000_001, CALLS)
     api.configure(seed=seed)  # of the calls and of the faults
     assert project.load("--ids", ids, "--dataset", "clean").exit_code == 0

@@ -1,4 +1,4 @@
-"""A host that has no name, or a certificate that is not to be trusted: told apart, and no token is sent."""
+"""An unknown host name or an untrusted certificate: each is reported as what it is, and no token is sent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_an_unknown_host_name_is_reported(project: Project, command: str) -> Non
     assert error.endswith("check base_url, or this machine's DNS")
 
 
-# The certificate's host and days, whether its authority is trusted, and what the line must say: the fault, the mend.
+# The certificate's host and days, whether its authority is trusted, and what the line must say: the fault, the fix.
 REFUSED = {
     "expired": ("IP:127.0.0.1", -1, True, ["certificate has expired", "this machine's clock"]),
     "another host's": ("DNS:api.intercom.io", 30, True, ["not valid for '127.0.0.1'", "check base_url"]),

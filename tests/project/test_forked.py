@@ -72,7 +72,7 @@ def test_a_forked_process_begins_as_one_of_its_own(project: Project) -> None:
 
 
 def told(result: Result) -> tuple[int, dict[str, Any], list[str]]:
-    """What a load told, without what differs from run to run."""
+    """What a load printed, without what differs from run to run."""
     varying = {"run_id", "seconds", "calls_per_second"}
     summary = {name: value for name, value in result.summary.items() if name not in varying}
     return result.exit_code, summary, re.findall("[a-z][a-z ]{6,}", result.stderr)

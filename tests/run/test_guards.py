@@ -119,7 +119,7 @@ def test_a_fifth_of_the_loaded_calls_may_vanish_but_more_needs_a_proof(
     assert (result.exit_code, result.summary["missing"]) == (0, 19), result.stderr
     assert project.query(DELETED) == [(19,)]
 
-    api.configure(bodies=bodies(*names[39:]))  # twenty of a hundred; known ones beside them are not counted
+    api.configure(bodies=bodies(*names[39:]))  # twenty of a hundred; known ones among them are not counted
     result = project.load("--ids", hundred, "--ids", nineteen, "--refresh", "all", "--chunk-size", "7")
     assert (result.exit_code, result.summary["missing"]) == (0, 39), result.stderr
     assert project.query(DELETED) == [(39,)]

@@ -40,7 +40,7 @@ IDS = [str(1_000_001 + number) for number in range(200)]
 
 @pytest.fixture
 def own(project: Project) -> Project:
-    """A project in which the command never ran: dlt's own working folder, telemetry off as dlt itself is told."""
+    """A project in which the command never ran: dlt's own working folder, and its telemetry switched off."""
     project.env |= {"DLT_DATA_DIR": str(project.folder / "dlt"), "RUNTIME__DLTHUB_TELEMETRY": "false"}
     return project
 

@@ -130,7 +130,7 @@ def test_a_failure_is_recorded_retried_and_removed_when_the_call_loads(project: 
     assert result.exit_code == 3
     assert counts(result.summary) == {"requested": 8, "fetched": 3, "loaded": 3, "missing": 3, "failed": 2}
     found = {row[0]: row[1:] for row in project.query(ERRORS)}
-    assert found == {  # from a failure to a missing call, counting starts anew
+    assert found == {  # from a failure to a missing call, counting starts again
         "html404": (404, "not_found", 1, False),
         "json404": (404, "not_found", 1, False),
         "bare404": (404, "not_found", 1, False),

@@ -63,7 +63,7 @@ IDS = tuple(ASKED)
 
 @pytest.fixture(scope="module")
 def history(sandbox_process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with a past: what is loaded, open, failed, missing and deleted came about by loads."""
+    """A database with calls that loads left loaded, open, failed, missing and deleted."""
     api = sandbox_process
     api.reset(limit=None, calls=0, bodies=bodies(), statuses={"failed": 400})
     project = Project(

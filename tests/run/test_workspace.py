@@ -47,7 +47,7 @@ def test_each_run_asks_once_which_workspace_it_is_also_where_nothing_is_to_fetch
     status = json.loads(project.run("status", "--json").stdout)
     assert told(status) == ("acme1", "Acme")
 
-    # a token that is refused is told before anything, also where nothing is to fetch
+    # a refused token is reported first, even with nothing to fetch
     refused = project.load("1", env={"SOURCES__INTERCOM__ACCESS_TOKEN": "another"})
     assert (refused.exit_code, refused.summary["requests"], api.stats()["requests"]) == (4, 1, 1)
     assert "refused the access token (HTTP 401" in refused.summary["error"]
@@ -123,12 +123,12 @@ def test_another_workspaces_token_is_refused_and_nothing_is_written(
     assert "wrong workspace    Other Inc. (other2), but dataset intercom holds calls of workspace Acme (acme1)" in (
         check.stdout
     )
-    # where the token's workspace is not told, or in another dataset, it may load
+    # with an unknown workspace, or in another dataset, it may load
     assert project.load("2", *to, "--dataset", "second").exit_code == 0
     api.configure(statuses={"/me": 500})
     untold = project.load("2", *to)
     assert untold.exit_code == 0, untold.stderr
-    assert "GET /me does not tell" in project.load("2", "-q", *to).stderr  # loud where it was told before
+    assert "GET /me does not tell" in project.load("2", "-q", *to).stderr  # reported, since it was known before
 
 
 def test_the_dataset_is_of_the_workspace_of_the_newest_run_that_wrote_a_call(project: Project, api: Sandbox) -> None:

@@ -17,3 +17,9 @@ def own(project: Project, api: Sandbox) -> Project:
         "SANDBOX_STATS": f"{api.url}/_sandbox/stats",
     }
     return project
+
+
+@pytest.fixture
+def three_thousand_calls(api: Sandbox) -> None:
+    """The sandbox has 3,000 calls, and each of them is there."""
+    api.reset(limit=None, calls=3_000, missing_share=0)

@@ -193,7 +193,7 @@ except ConfigFieldMissingException as error:
 
 
 def test_a_destination_without_sql_gets_the_calls_too(own: Project, api: Sandbox) -> None:
-    """`all` needs to know nothing of what is there; what does is told so."""
+    """`all` needs to know nothing of what is loaded; other values of `refresh` are refused."""
     api.configure(calls=0, bodies=bodies("1", "2"))
     found = run(
         own,

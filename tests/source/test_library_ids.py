@@ -45,7 +45,7 @@ def run(project: Project, script: str, **env: str) -> Any:
 
 
 def test_ids_can_be_another_resource_given_or_piped(own: Project, api: Sandbox) -> None:
-    """Read when dlt extracts, once a run, anew in each run; the resource itself is not loaded."""
+    """Read when dlt extracts, once in each run; the resource itself is not loaded."""
     found = run(
         own,
         """

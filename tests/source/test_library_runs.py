@@ -6,16 +6,10 @@ import sys
 
 import pytest
 
-from sandbox import Sandbox
 from tests.conftest import Project
 from tests.support.library import PIPELINES, run_script
 
-
-@pytest.fixture
-def own(own: Project, api: Sandbox) -> Project:
-    """With a sandbox of 3,000 calls."""
-    api.reset(limit=None, calls=3_000, missing_share=0)
-    return own
+pytestmark = pytest.mark.usefixtures("three_thousand_calls")
 
 
 def test_each_run_asks_the_tables_that_it_writes(own: Project) -> None:

@@ -113,7 +113,7 @@ print(json.dumps([*found, load(intercom(ids=["1000001"]))]))
 
 
 def test_a_setting_without_effect_is_refused_when_the_source_is_made(own: Project, api: Sandbox) -> None:
-    """In the source's own section, too: nobody may believe that a number is hidden."""
+    """In the source's own section, too: a number would not be masked."""
     script = """
 asked = {"SOURCES__INTERCOM__PRIVACY__DROP": intercom, "SOURCES__INTERCOM_EU__PRIVACY__MASK": None,
          "SOURCES__INTERCOM__HISTORY": intercom}

@@ -8,12 +8,7 @@ from sandbox import Sandbox
 from tests.conftest import Project
 from tests.support.library import PIPELINES, run_script
 
-
-@pytest.fixture
-def own(own: Project, api: Sandbox) -> Project:
-    """With a sandbox of 3,000 calls."""
-    api.reset(limit=None, calls=3_000, missing_share=0)
-    return own
+pytestmark = pytest.mark.usefixtures("three_thousand_calls")
 
 
 def test_a_source_runs_again_in_parallel_and_in_part(own: Project) -> None:

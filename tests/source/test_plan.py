@@ -69,7 +69,7 @@ class Destination:
                 connection.execute(sql)
 
     def load(self, call_id: str, *, ended_at: str = "2026-01-01T00:00:00Z", deleted_at: str | None = None) -> None:
-        """A settled row, unless it is told otherwise."""
+        """A settled row, unless the arguments say otherwise."""
         self.execute(
             "INSERT INTO intercom.calls VALUES (?, NULL, ?, '2026-01-02T03:04:05Z', '2026-02-01T06:07:08Z', ?, NULL)",
             [(call_id, ended_at, deleted_at)],

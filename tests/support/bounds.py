@@ -23,7 +23,7 @@ _VERSION_3 = 0x20080522
 
 
 def by_rights_of_files() -> None:
-    """Make this process, and what it becomes, heed the rights of files, be it root's."""
+    """Make this process obey the permissions of files, even as root."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
@@ -54,7 +54,7 @@ def by_addresses(mib: int) -> None:
 
 
 def by_threads(most: int) -> None:
-    """No more than so many threads can be started: root heeds no `ulimit -u`, so Python's own start refuses."""
+    """No more than so many threads can be started: root ignores `ulimit -u`, so Python's own start refuses."""
     start = threading.Thread.start
     started: list[str] = []
 
@@ -82,7 +82,7 @@ def by_memory_to_read(most: int) -> None:
 
 
 def by_an_error(module: str, name: str, error: BaseException) -> Callable[[], None]:
-    """A function of a module raises this, as one that nobody foresaw."""
+    """A function of a module raises this: an unexpected error."""
     return functools.partial(_replace, module, name, functools.partial(_raise, error))
 
 

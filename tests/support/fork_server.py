@@ -73,7 +73,7 @@ def serve(control: int, argv_0: str) -> None:
 
 
 def _threads() -> int:
-    """Those of libraries included, where the system tells."""
+    """Also those of libraries, where the system lists them."""
     tasks = Path("/proc/self/task")
     return len(list(tasks.iterdir())) if tasks.exists() else 1
 

@@ -169,7 +169,7 @@ def close_fork_server() -> None:
 
 
 def as_in_a_terminal() -> None:
-    """Heed Ctrl-C: a shell's background jobs, which the tests may be, ignore it, and so would what they start."""
+    """React to Ctrl-C: the tests may be a background job of a shell, which ignores it, and so would what they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

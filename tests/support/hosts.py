@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Host:
-    """A server on a port of its own: keeps what it was asked and answers what it is told.
+    """A server on a port of its own: keeps the requests and gives one fixed answer.
 
     Args:
         body: what it answers, with the request's `Authorization` for HEADERS.

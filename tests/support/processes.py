@@ -73,7 +73,7 @@ class Running:
 def running(
     project: Project, *arguments: str, env: Mapping[str, str] | None = None, plain: bool = False
 ) -> Iterator[Running]:
-    """Run `intercom-calls load --json …` beside the test; it never outlives the test. Forked, unless `plain`."""
+    """Run `intercom-calls load --json …` in the background; it ends with the test. Forked, unless `plain`."""
     run = Running(project, "load", "--json", *arguments, env=env, plain=plain)
     try:
         yield run

@@ -83,7 +83,7 @@ def test_the_end_of_a_window_is_computed_from_the_latest_date() -> None:
 def test_a_probe_that_met_the_old_window_teaches_a_larger_margin() -> None:
     limiter = opened(remaining=0)
     assert limiter.try_acquire(10.2)
-    answer(limiter, 429, headers(0, at=9), 10.3)  # the window lasts longer than its Reset told
+    answer(limiter, 429, headers(0, at=9), 10.3)  # the window lasts longer than its Reset said
     assert taken(limiter, 10.3) == 0
     assert taken(limiter, 10.4) == 1
     answer(limiter, 200, headers(0, reset=NOON + 20, at=10), 10.5)
@@ -102,7 +102,7 @@ def test_an_answer_from_before_the_probe_is_not_taken_for_the_probes() -> None:
 
 
 def test_the_probes_own_answer_is_known_however_many_hang_from_before_it() -> None:
-    """Answers are told apart by their permits: counting them would take it for one of those that hang."""
+    """Each answer is matched by its permit: by count it would be taken for one of those that hang."""
     limiter = Limiter()
     assert limiter.try_acquire(0)
     answer(limiter, 200, {}, 0)

@@ -1,4 +1,4 @@
-"""Waiting itself: what is told of it, and who gets a place that is given back, by the simulation's clock."""
+"""Waiting for the rate budget: what is reported, and which request goes next, by the simulation's clock."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_request_that_is_cancelled_while_it_waits_is_not_let_go() -> None:
             await waiting
         assert load.budget.in_flight == 0
         assert load.budget.waiting_seconds == 0
-        # who comes later waits for the same end, though nobody was left to wait for it
+        # a later request waits for the same end, though none was left waiting for it
         await asyncio.wait_for(load.budget.acquire(), 5)
 
     simulate(main())
@@ -279,7 +279,7 @@ def test_whatever_is_answered_every_wait_is_bounded_and_nothing_is_miscounted(
                 give_back(limiter, now)
         assert limiter.in_flight == out
         assert 0 <= limiter.wait_seconds(now) <= 71
-    for _ in range(3):  # after waiting as told, one may go
+    for _ in range(3):  # after that wait, one may go
         if limiter.try_acquire(now):
             return
         now += limiter.wait_seconds(now) + 1e-6

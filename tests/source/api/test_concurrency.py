@@ -135,7 +135,7 @@ def test_a_hung_answer_counts_a_sixteenth_of_thrice_what_is_known(rate: float, b
     concurrency = settled(0.1, rate=rate)
     assert concurrency.limit == before
     concurrency.observe(30.0, status=200, target_rate=rate)
-    for _ in range(20):  # tells nothing of the latency; one more for each at most
+    for _ in range(20):  # shows nothing of the latency; one more for each at most
         concurrency.observe(30.0, status=429, target_rate=rate)
     assert concurrency.limit == after
 

@@ -153,7 +153,7 @@ def test_a_token_refused_while_pages_are_read_is_reported_with_the_fix(api: Sand
 
 def test_a_connection_that_is_never_accepted_is_reported_as_such(api: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
-        for _ in range(4):  # its queue is full then, and the kernel answers nobody
+        for _ in range(4):  # its queue is full then, and the kernel accepts no connection
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(full.getsockname())

@@ -107,7 +107,7 @@ def test_with_requests_in_flight_a_new_window_stops_none_for_half_a_window() -> 
         limiter = opened(remaining=50)
         assert limiter.try_acquire(9.9)
         assert bool(limiter.try_acquire(now)) is may_go
-    # the last was a probe: until it is answered nobody follows
+    # the last was a probe: until it is answered no request follows
     assert taken(limiter, 15.2) == 0
     assert limiter.probing
 
@@ -219,7 +219,7 @@ def test_a_window_without_a_reset_ends_one_length_after_its_beginning() -> None:
 
 
 def test_our_own_unanswered_requests_are_not_reported_as_those_of_others() -> None:
-    """They were counted in the new window, of which the first answer alone tells."""
+    """They were counted in the new window, which only the first answer shows."""
     limiter = opened(remaining=99)
     for _ in range(taken(limiter, 5)):
         fail(limiter, 11)

@@ -147,7 +147,7 @@ def test_after_a_429_the_request_waits_and_is_retried_once(
     assert (fetched.counts.rate_limited, fetched.counts.retries, fetched.counts.requests) == (1, 1, 2)
     (refused_at, _, first), (_, _, second) = api.log()
     assert (first, second) == (429, 200)
-    # the second is of a later window than the first, or a pause later where no header told of windows
+    # the second is of a later window than the first, or a pause later without headers
     length = float(settings.get("window_seconds", 0.5))  # type: ignore[arg-type]
     answered_at = api.log()[1][0]
     assert answered_at // length > refused_at // length

@@ -13,7 +13,7 @@ from tests.support.simulated_api import simulate
 
 
 def fault(status: int | None = 500, *, waited_seconds: float | None = None) -> Fault:
-    """An attempt that failed, and had waited so long for the rate budget, where that is told."""
+    """An attempt that failed, and how long it had waited for the rate budget, if it did."""
     one = Fault("a_code", "a message", http_status=status, request_id="r-1")
     if waited_seconds is not None:
         one.waited_seconds = waited_seconds
@@ -178,4 +178,4 @@ def test_what_an_attempt_held_is_let_go_while_its_call_waits() -> None:
 
 
 class Body(set[str]):
-    """Something that can be told to be gone."""
+    """Something that a test can declare gone."""

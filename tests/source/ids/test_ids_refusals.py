@@ -1,4 +1,4 @@
-"""A list that can't be read says what is wrong, where, and the mend; nothing else is raised."""
+"""A list that can't be read is refused with what is wrong, where, and the fix; nothing else is raised."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def twice_named_parquet() -> bytes:
 
 LINES = b"".join(b"%d\n" % number for number in range(1000))
 
-# name of the file, its content, what the message holds: the place, the value or the cause, the mend
+# name of the file, its content, what the message holds: the place, the value or the cause, the fix
 REFUSED: list[tuple[str, bytes, list[str]]] = [
     ("white.txt", b"1\n2 3\n", ["line 2", "'2 3'", "white space inside", "--bad-ids skip"]),
     ("tabs.txt", b"1\tAnn\n", ["line 1", r"'1\tAnn'", "white space inside"]),

@@ -223,7 +223,7 @@ def test_a_page_that_is_too_large_is_skipped_and_its_calls_are_fetched_by_id(api
 
 
 def test_impossible_ids_and_totals_on_a_page_do_not_end_a_sweep(api: Sandbox) -> None:
-    """Ids of more digits than Python's `int` reads, impossible counts: the calls beside them are loaded."""
+    """Ids of more digits than Python's `int` reads, impossible counts: the other calls on the page are loaded."""
     calls = ",".join(['{"type":"call","id":"' + "9" * 5000 + '"}', '{"id":1e999999999999999998}', '{"id":-0}'] * 8)
     page = f'{{"type":"list","data":[{calls}],"total_count":1000,"pages":{{"total_pages":40}}}}'
     api.reset(limit=None, calls=1_000, missing_share=0, bodies={"?page=1": page})
