@@ -64,7 +64,9 @@ def test_a_signal_while_fetching_loads_what_was_received_and_the_same_command_co
     assert _loaded(project) == [(200, 200)]
 
 
-def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_goes_on(project: Project, api: Sandbox) -> None:
+def test_a_signal_while_loading_finishes_the_chunk_and_the_same_command_continues(
+    project: Project, api: Sandbox
+) -> None:
     ids = write_ids(project, 1_000_001, 400)
     api.configure(missing_share=0, latency_seconds=0.01)
     with running(project, "--ids", ids, "--chunk-size", "20") as run:

@@ -209,7 +209,7 @@ TELLING = {
 
 
 @pytest.mark.parametrize("case", TELLING)
-def test_of_all_causes_the_telling_one_is_named(case: str) -> None:
+def test_of_all_causes_the_most_useful_one_is_named(case: str) -> None:
     error, before = TELLING[case]
     error.__context__ = before
     with pytest.raises(DestinationFailed, match="no route"), readable_errors("postgres"):

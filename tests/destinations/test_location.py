@@ -115,7 +115,7 @@ def test_a_default_port_is_the_port_and_a_host_has_no_case() -> None:
     assert len({pipeline_name(located(D.postgres(url)), "intercom") for url in urls}) == 1
 
 
-def test_a_package_that_waits_is_finished_whatever_driver_options_are_added(
+def test_a_waiting_package_is_finished_after_driver_options_are_added(
     project: Project, api: Sandbox, postgres: Postgres
 ) -> None:
     api.configure(missing_share=0)

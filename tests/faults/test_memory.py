@@ -41,7 +41,7 @@ def _goes_on(project: Project, ids: str) -> None:
         pytest.param(partial(bounds.by_memory_to_read, 20), id="no memory for what comes from the API"),
     ],
 )
-def test_without_memory_the_line_says_what_to_do_and_the_next_run_goes_on(
+def test_without_memory_the_line_says_what_to_do_and_the_next_run_continues(
     project: Project, api: Sandbox, bound: partial[None]
 ) -> None:
     api.configure(missing_share=0)

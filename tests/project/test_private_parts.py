@@ -86,7 +86,7 @@ def test_hints_hold_what_a_resource_was_given() -> None:
     assert hint(numbers(), "merge_key") is None
 
 
-def test_a_pipe_and_its_parents_tell_whether_a_resource_reads_an_iterator() -> None:
+def test_a_pipe_and_its_parents_show_whether_a_resource_reads_an_iterator() -> None:
     @dlt.resource
     def again() -> Iterator[int]:
         yield 1

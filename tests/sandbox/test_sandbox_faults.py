@@ -74,7 +74,7 @@ def test_a_script_of_faults_is_used_up_one_a_request(api: Sandbox) -> None:
     assert get(api, "1006012").status == 200
 
 
-def test_a_script_goes_on_when_other_settings_change(api: Sandbox) -> None:
+def test_a_script_continues_when_other_settings_change(api: Sandbox) -> None:
     api.configure(faults={"1000043": ["status:500", "status:503"]})
     assert get(api, "1000043").status == 500
     api.configure(limit=100)

@@ -109,7 +109,7 @@ with pipeline("swept").sql_client() as client:
     assert api.stats()["requests"] < 600 + 80
 
 
-def test_either_table_can_be_had_alone_with_every_column_from_the_first_load_on(own: Project, api: Sandbox) -> None:
+def test_each_table_can_be_loaded_alone_with_every_column_from_the_first_load(own: Project, api: Sandbox) -> None:
     api.configure(calls=0, bodies=bodies("1"))
     found = run(
         own,

@@ -29,7 +29,7 @@ def test_what_is_in_flight_counts_against_what_remains() -> None:
     assert limiter.in_flight == 39
 
 
-def test_the_smallest_remaining_holds_when_answers_overtake_each_other() -> None:
+def test_the_smallest_remaining_counts_when_answers_overtake_each_other() -> None:
     limiter = opened(remaining=99)
     for _ in range(3):
         assert limiter.try_acquire(1)
@@ -80,7 +80,7 @@ def test_the_end_of_a_window_is_computed_from_the_latest_date() -> None:
     assert limiter.wait_seconds(5) == pytest.approx(5.1)
 
 
-def test_a_probe_that_met_the_old_window_teaches_a_larger_margin() -> None:
+def test_a_probe_that_hit_the_old_window_makes_the_margin_larger() -> None:
     limiter = opened(remaining=0)
     assert limiter.try_acquire(10.2)
     answer(limiter, 429, headers(0, at=9), 10.3)  # the window lasts longer than its Reset said
@@ -101,7 +101,7 @@ def test_an_answer_from_before_the_probe_is_not_taken_for_the_probes() -> None:
     assert taken(limiter, 11.0) == 1
 
 
-def test_the_probes_own_answer_is_known_however_many_hang_from_before_it() -> None:
+def test_the_answer_to_a_probe_is_recognised_while_older_requests_hang() -> None:
     """Each answer is matched by its permit: by count it would be taken for one of those that hang."""
     limiter = Limiter()
     assert limiter.try_acquire(0)
@@ -180,7 +180,7 @@ def test_a_failed_probe_is_followed_by_another_at_once() -> None:
     assert taken(limiter, 3) == 99
 
 
-def test_a_probe_without_an_answer_is_followed_by_others_ever_more_rarely() -> None:
+def test_after_a_probe_without_an_answer_probes_get_rarer() -> None:
     limiter = Limiter()
     assert [taken(limiter, now) for now in (0, 1.9, 2, 5.9, 6, 13.9, 14)] == [1, 0, 1, 0, 1, 0, 1]
 

@@ -39,7 +39,7 @@ def test_a_single_load_uses_whole_windows_without_one_429(latency_seconds: float
 
 
 @pytest.mark.parametrize("limit", [1, 10, 167, 1666])
-def test_whatever_the_limit_is_it_is_learned_and_used(limit: int) -> None:
+def test_any_limit_is_learned_and_used(limit: int) -> None:
     load = run_alone({"limit": lambda now: limit})
     assert load.api.refused() == 0
     assert load.api.part_used() >= 0.99
@@ -316,7 +316,7 @@ ODD_ANSWERS = st.tuples(st.sampled_from([200, 404, 429, 500, 503]), ODD_HEADERS)
 
 @settings(max_examples=up_to(60), deadline=None)
 @given(st.lists(ODD_ANSWERS, min_size=1, max_size=30), st.integers(1, 20), st.floats(0.01, 1))
-def test_whatever_the_answers_every_request_is_let_go_within_a_minute(
+def test_whatever_the_answers_every_request_is_sent_within_a_minute(
     answers: list[tuple[int, Headers] | None], workers: int, share: float
 ) -> None:
     async def main() -> float:

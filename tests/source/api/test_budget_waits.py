@@ -73,7 +73,7 @@ def test_a_place_granted_and_cancelled_at_once_is_given_back() -> None:
     simulate(main())
 
 
-def test_a_probe_that_hangs_holds_up_the_others_for_seconds_only() -> None:
+def test_a_probe_that_hangs_delays_the_others_for_seconds_only() -> None:
     async def main() -> None:
         load = Load(Api())
         await load.budget.acquire()  # never answered

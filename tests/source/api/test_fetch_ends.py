@@ -83,7 +83,7 @@ def test_a_call_that_hangs_alone_is_not_the_end_of_the_run(api: Sandbox) -> None
     assert (fetched.loaded, fetched.errors["bad"].code) == (["good"], "timeout")
 
 
-def test_with_one_worker_a_first_call_that_fails_for_good_does_not_hold_up_the_rest(api: Sandbox) -> None:
+def test_with_one_worker_a_first_call_that_always_fails_does_not_stop_the_rest(api: Sandbox) -> None:
     api.configure(bodies={"good": {"type": "call", "id": "good"}}, statuses={"bad": 500})
     fetched = Fetched(api, ["bad", "good"], workers=1, retry_seconds=1.0)
     assert fetched.failure is None

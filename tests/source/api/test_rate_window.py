@@ -30,9 +30,7 @@ def test_probes_that_are_too_early_get_rarer_up_to_one_per_window() -> None:
 
 
 @pytest.mark.parametrize(("until", "late"), [(10.3, 0.7), (14, 6.7), (18, 10), (40, 10)])
-def test_what_early_probes_teach_is_how_late_the_new_window_was_met_ten_seconds_at_most(
-    until: float, late: float
-) -> None:
+def test_early_probes_show_how_late_the_new_window_began_ten_seconds_at_most(until: float, late: float) -> None:
     limiter, _ = probed_early(until=until, then=60)
     assert limiter.wait_seconds(0) == pytest.approx(60 + late, abs=0.35)
 
@@ -168,7 +166,7 @@ def test_the_reason_of_a_wait_is_reported() -> None:
     assert limiter.waits == 1
 
 
-def test_nothing_is_waited_for_where_a_request_may_go() -> None:
+def test_no_wait_is_reported_while_a_request_may_go() -> None:
     assert Limiter().wait_seconds(5) == 0
     limiter = Limiter()
     assert limiter.try_acquire(0)

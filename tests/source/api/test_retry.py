@@ -169,7 +169,7 @@ def test_a_slow_drip_is_bounded_by_the_time_limits(api: Sandbox) -> None:
     assert api.requests_for("a") == 2
 
 
-def test_nested_beyond_reason_is_refused_and_the_rest_goes_on(api: Sandbox) -> None:
+def test_a_body_nested_too_deeply_is_refused_and_the_rest_continues(api: Sandbox) -> None:
     api.configure(missing_share=0, faults={"1000001": ["deep:1000000"] * 50})
     fetched = Fetched(api, ["1000001", "1000002"], retry_seconds=0.5)
     assert fetched.loaded == ["1000002"]
@@ -185,7 +185,7 @@ def test_no_text_of_the_api_can_keep_an_error_from_being_stored(api: Sandbox) ->
     assert fetched.errors["b"].message == "\ufffdnothing"
 
 
-def test_an_error_without_end_is_cut_off(api: Sandbox) -> None:
+def test_a_huge_error_body_is_cut_off(api: Sandbox) -> None:
     api.configure(statuses={"a": 410}, bodies={"a": {"padding": ""}}, faults={"a": ["huge:100000000"]})
     fetched = Fetched(api, ["a"], read_timeout_seconds=20.0)
     assert (fetched.errors["a"].http_status, fetched.errors["a"].attempts) == (410, 1)
@@ -226,7 +226,7 @@ def test_errors_of_a_cdn_or_a_proxy_are_retried(api: Sandbox) -> None:
     [{"Content-Security-Policy": "default-src 'self' " * 500}, {f"X-Cdn-{number}": "x" for number in range(200)}],
     ids=["one of 9 kB", "two hundred"],
 )
-def test_large_headers_spoil_no_answer(api: Sandbox, headers: dict[str, str]) -> None:
+def test_answers_with_large_headers_are_read(api: Sandbox, headers: dict[str, str]) -> None:
     with Host(200, '{"type":"call","id":"a"}', headers=headers) as host:
         assert Fetched(api, ["a"], base_url=host.url, retry_seconds=0.5).loaded == ["a"]
 

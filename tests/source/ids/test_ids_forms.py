@@ -192,7 +192,7 @@ def test_what_duckdb_copies_gives_the_same_ids(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("format_name", ["txt", "csv", "tsv", "json", "jsonl", "parquet"])
-def test_standard_input_and_names_that_do_not_tell_take_the_format(format_name: str, tmp_path: Path) -> None:
+def test_standard_input_and_unknown_extensions_use_the_named_format(format_name: str, tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(table(), sink)
     content = {

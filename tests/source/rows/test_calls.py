@@ -160,7 +160,7 @@ def test_a_call_without_an_id_has_none() -> None:
         ("1234567890123456789012345678901234567890", "1234567890123456789012345678901234567890"),
     ],
 )
-def test_text_is_kept_to_the_letter_and_numbers_by_their_digits(literal: str, expected: str) -> None:
+def test_text_is_kept_exactly_and_numbers_with_all_digits(literal: str, expected: str) -> None:
     row = stored(with_field("state", literal))
     assert row["state"] == expected
     assert row["extra"] is None

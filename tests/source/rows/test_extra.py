@@ -114,7 +114,7 @@ def connection(postgres_server: str) -> Iterator[Any]:
         yield connection
 
 
-def test_the_nastiest_extra_is_jsonb_in_postgresql(connection: Any) -> None:
+def test_the_most_difficult_extra_is_jsonb_in_postgresql(connection: Any) -> None:
     extra = stored(NASTY)["extra"]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -139,7 +139,7 @@ def test_the_nastiest_extra_is_jsonb_in_postgresql(connection: Any) -> None:
     )
 
 
-def test_the_nastiest_extra_is_json_in_duckdb() -> None:
+def test_the_most_difficult_extra_is_json_in_duckdb() -> None:
     extra = stored(NASTY)["extra"]
     with duckdb.connect() as connection:
         values = connection.execute(
