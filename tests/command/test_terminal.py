@@ -50,7 +50,7 @@ def test_log_lines_and_the_live_bar_do_not_write_over_each_other(project: Projec
     api.configure(missing_share=0, limit=12, foreign_at_start=8, window_seconds=1)
     shown = screen_of(project, "load", *(str(1_000_001 + number) for number in range(8)))
     assert project.results[-1].exit_code == 0
-    assert [line for line in shown if "others" in line], shown
+    assert [line for line in shown if "other apps" in line], shown
     bars = [line for line in shown if line.startswith("calls ")]
     assert len(bars) == 1, shown
     assert "8/8" in bars[0]
