@@ -26,7 +26,8 @@ class Jumping(true):
     def now(cls, tz=None):
         return true.fromtimestamp(time.time(), tz)
 
-from pipelines import intercom_calls, project
+from pipelines import intercom_calls
+from pipelines.cli import project
 project.enter(None)
 importlib.import_module("pipelines.commands.load")
 for name, module in list(sys.modules.items()):

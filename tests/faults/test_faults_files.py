@@ -205,7 +205,7 @@ def older(project: Project, tmp_path: Path) -> _OlderProject:
     text = calls.read_text()
     for field in NEW_FIELDS:
         assert text.count(f'"{field}"') == 1
-        text = re.sub(rf'(, |\n    )"{field}",?', "", text)
+        text = re.sub(rf'\n    "{field}": .*|, "{field}"', "", text)
     calls.write_text(text)
     descriptions = folder / "sources/intercom/descriptions.py"
     text = descriptions.read_text()

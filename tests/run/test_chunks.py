@@ -46,9 +46,10 @@ def test_few_calls_wait_for_more(api: Sandbox, monkeypatch: pytest.MonkeyPatch) 
 
 def test_many_calls_do_not_wait(api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunking, "CHUNK_SECONDS", 2.0)
-    api.reset(limit=None, missing_share=0, latency_seconds=[0.0] * 1_100 + [1.0])
-    first, *rest = sizes_of(api, 1_104)  # the last four come in four seconds
-    assert first >= 1_000
+    monkeypatch.setattr(chunking, "_FEW", 100)
+    api.reset(limit=None, missing_share=0, latency_seconds=[0.0] * 110 + [1.0])
+    first, *rest = sizes_of(api, 114)  # the last four come in four seconds
+    assert first >= 100
     assert rest
 
 

@@ -97,3 +97,12 @@ def _raise(error: BaseException, *_: object, **__: object) -> None:
 def by_talkative_loggers() -> None:
     """A logger of another library has a level of its own."""
     logging.getLogger("asyncio").setLevel(logging.DEBUG)
+
+
+PATCHES = (by_threads, by_memory_to_read, _replace, by_talkative_loggers)
+"""They change Python objects, so they work in a fork alone; the others are limits, which survive a new program."""
+
+
+def function_of(bound: Callable[[], object]) -> Callable[..., object]:
+    """The function that is called, whatever arguments it has been given."""
+    return bound.func if isinstance(bound, functools.partial) else bound

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import json
 import os
 import pickle
@@ -191,13 +190,13 @@ def start(
     """
     script = argv[2] if [*argv[:2]] == [sys.executable, "-c"] else None
     plain = plain or "NO_FORKS" in os.environ
-    if not plain and (script is not None or argv[0] == COMMAND) and fork_server().suits(env):
-        called = bound.func if isinstance(bound, functools.partial) else bound
-        if called is None or called.__module__ in _CALLED_IN_FORKS:
-            pickled = pickle.dumps(bound) if bound else None
-            shown = ["-c", *argv[3:]] if script is not None else argv
-            streams = [stdin, stdout, stderr]
-            return fork_server().start(shown, cwd=cwd, env=env, streams=streams, script=script, bound=pickled)
+    can_fork = bound is None or bounds.function_of(bound).__module__ in _CALLED_IN_FORKS
+    if not plain and can_fork and (script is not None or argv[0] == COMMAND) and fork_server().suits(env):
+        pickled = pickle.dumps(bound) if bound else None
+        shown = ["-c", *argv[3:]] if script is not None else argv
+        streams = [stdin, stdout, stderr]
+        return fork_server().start(shown, cwd=cwd, env=env, streams=streams, script=script, bound=pickled)
+    assert bound is None or bounds.function_of(bound) not in bounds.PATCHES, "it would change nothing in a new program"
     return subprocess.Popen(argv, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr, preexec_fn=bound)  # noqa: PLW1509
 
 
