@@ -172,7 +172,7 @@ def test_a_second_signal_ends_the_run_at_once(project: Project, api: Sandbox) ->
 @pytest.mark.parametrize(
     "settings",
     [
-        {"limit": 10, "window_seconds": 60, "fault_ranges": [(11, None, "status:429")]},
+        {"limit": 12, "window_seconds": 60, "fault_ranges": [(11, None, "status:429")]},
         {"fault_ranges": [(11, None, "status:503")]},
         {"fault_ranges": [(11, None, "bare:429")]},
     ],
