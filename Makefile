@@ -37,8 +37,8 @@ setup: $(VENV)/runtime ## installs .venv/bin/intercom-calls, with DuckDB and Pos
 demo: $(VENV)/runtime ## loads sample calls from a local stand-in for the API into DuckDB
 	@$(BIN)/intercom-calls demo
 
-test: $(VENV)/dev ## runs the tests; ARGS='-k words' selects some; CI=1 adds branch coverage
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long' $(ARGS) $(if $(CI),--cov)
+test: $(VENV)/dev ## runs the tests; ARGS='-k words' selects some; COVERAGE=1 adds branch coverage
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not long' $(ARGS) $(if $(COVERAGE),--cov)
 
 test-long: $(VENV)/dev ## runs the long tests: kills, many examples, minutes of waiting
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'long or hypothesis' --hypothesis-profile=$(if $(CI),half,deep) $(ARGS)

@@ -19,13 +19,13 @@ test-lowest test-library-oldest test-library-newest test-old-pip $(OTHER_PYTHONS
 .PHONY: test-lowest test-pythons test-old-pip $(OTHER_PYTHONS:%=test-python%)
 
 test-lowest: ## runs the main tests with the lowest version of each direct dependency, on Python 3.11
-	@$(call with_python,3.11,$(MAKE) test CI= VENV=.venv/lowest PYTHON="$$python" \
+	@$(call with_python,3.11,$(MAKE) test COVERAGE= VENV=.venv/lowest PYTHON="$$python" \
 	  RUNTIME_LOCK=requirements/lowest.lock DEV_LOCK=requirements/lowest.lock ARGS="$(ELSEWHERE) $(ARGS)")
 
 test-pythons: $(OTHER_PYTHONS:%=test-python%) ## runs the main tests with every other installed Python
 
 $(OTHER_PYTHONS:%=test-python%): test-python%:
-	@$(call with_python,$*,$(MAKE) test CI= VENV=.venv/python$* PYTHON="$$python" ARGS="$(ELSEWHERE) $(ARGS)")
+	@$(call with_python,$*,$(MAKE) test COVERAGE= VENV=.venv/python$* PYTHON="$$python" ARGS="$(ELSEWHERE) $(ARGS)")
 
 # The source alone, as it is copied into other projects, with the oldest and newest versions that
 # sources/intercom/requirements.txt allows. The command's dlt and DuckDB are locked, so its test is left out. Each script
@@ -67,5 +67,5 @@ test-old-pip: ## sets up with pip 23.0.1 in a folder with a space in its name, a
 	  "$$clone/.venv/bin/python" -m pip install --quiet --disable-pip-version-check pip==$(OLD_PIP) && \
 	  echo 'click<8' > "$$folder/constraints.txt" && \
 	  PIP_USER=1 PIP_TARGET="$$folder/elsewhere" PIP_REQUIRE_HASHES=1 PIP_CONSTRAINT="$$folder/constraints.txt" \
-	    $(MAKE) -C "$$clone" CI= UV= demo .venv/dev && \
+	    $(MAKE) -C "$$clone" UV= demo .venv/dev && \
 	  "$$clone/.venv/bin/python" -m pip --version | grep -q '^pip $(OLD_PIP) ' && test ! -e "$$folder/elsewhere")
