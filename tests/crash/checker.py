@@ -97,9 +97,10 @@ class Checker:
         self.lost_by_run = Counter({run: lost for run, lost in self.lost_by_run.items() if run in self._killed})
         return wrong
 
-    def completed(self, call_ids: Sequence[str], ended: Ended) -> list[str]:
-        """What holds when a run of this list was not killed, and nothing changed while it ran."""
-        wrong = [*self.always(), *self._check_end(call_ids, ended)]
+    def completed(self, call_ids: Sequence[str], *ended: Ended) -> list[str]:
+        """What holds when runs of this list were not killed, and nothing changed while they ran."""
+        self._runs_done |= {each.summary["run_id"] for each in ended}
+        wrong = [*self.always(), *(fault for each in ended for fault in self._check_end(call_ids, each))]
         found = {row[0]: deleted for row, deleted in self._calls()}
         errors = {row[0]: row[1:] for row in self._rows("call_errors", self._errors_query())}
         for name in call_ids:
@@ -178,7 +179,6 @@ class Checker:
             yield f"a traceback: {ended.stderr}"
         if summary["requested"] != len(set(call_ids)) or summary["not_reached"]:
             yield f"requested {summary['requested']}, not reached {summary['not_reached']}"
-        self._runs_done.add(summary["run_id"])
         names = ("run_id", *_FIGURES, "finished_at IS NULL", "started_at IS NULL")
         rows = self._rows("load_runs", f"SELECT {', '.join(names)} FROM {{}}")
         for row in rows:

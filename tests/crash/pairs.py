@@ -109,7 +109,7 @@ def _judge(
         wrong.append("both left with 5")
     for checker in {id(each): each for each in checkers}.values():
         wrong += checker.heard(log, *both)
-    for ended, checker in zip(both, checkers, strict=True):
-        if ended.exit_code != 5:
-            wrong += checker.completed(call_ids, ended)
+    for checker in {id(each): each for each in checkers}.values():
+        pairs = zip(both, checkers, strict=True)
+        wrong += checker.completed(call_ids, *(run for run, its in pairs if its is checker and run.exit_code != 5))
     return wrong

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,13 @@ def test_what_is_read_at_start_gives_a_process_of_its_own(project: Project) -> N
     )
     for name in ("PYTHONPATH", "TZ", "LC_ALL", "SSL_CERT_FILE", "LD_PRELOAD", "DLT_USE_JSON", "COVERAGE_PROCESS_START"):
         assert not server.suits(env | {name: os.environ.get(name, "") + "/other"}), name
+
+
+def test_runs_that_are_started_at_once_from_several_threads_keep_apart(project: Project) -> None:
+    def run(number: int) -> bytes:
+        argv = [sys.executable, "-c", "import os; print(os.environ['N'])"]
+        environment = project.environment(N=f"{number} " + "é" * 3000 * number)
+        return forked.run(argv, cwd=project.folder, env=environment).stdout.split()[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(run, range(24))] == [b"%d" % number for number in range(24)]

@@ -135,8 +135,8 @@ def _received(control: socket.socket) -> _Run | None:
         return None
     descriptors = array.array("i", b"".join(data[:size] for _, _, data in ancillary))
     content = bytearray()
-    while len(content) < int.from_bytes(length, "big"):
-        content += control.recv(65536)
+    while missing := int.from_bytes(length, "big") - len(content):
+        content += control.recv(missing)  # no more: the next request may follow
     return _Run(json.loads(content), list(descriptors))
 
 
