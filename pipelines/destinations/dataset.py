@@ -197,6 +197,10 @@ def column_names(client: SqlClientBase[Any], table: str) -> frozenset[str]:
 
 
 def _query(client: SqlClientBase[Any], table: str, query: str) -> str:
-    dialect = client.capabilities.sqlglot_dialect
     parsed = sqlglot.parse_one(query, read="duckdb", into=exp.Select)
-    return parsed.from_(exp.to_table(client.make_qualified_table_name(table), dialect=dialect)).sql(dialect)
+    return parsed.from_(qualified(client, table)).sql(client.capabilities.sqlglot_dialect)
+
+
+def qualified(client: SqlClientBase[Any], table: str) -> exp.Table:
+    """A table of the dataset, to select from."""
+    return exp.to_table(client.make_qualified_table_name(table), dialect=client.capabilities.sqlglot_dialect)

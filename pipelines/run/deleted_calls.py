@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from sources.intercom.rows.calls import SCHEMA
 
-from ..destinations.dataset import select
+from ..destinations.dataset import qualified, select
 
 _IDS_A_QUERY = 500
 
@@ -24,13 +24,11 @@ def rows_back(pipeline: dlt.Pipeline, deleted_at: Mapping[str, datetime | None])
     if not call_ids:
         return
     with pipeline.sql_client() as client:
-        dialect = client.capabilities.sqlglot_dialect
-        table = exp.to_table(client.make_qualified_table_name("calls"), dialect=dialect)
-        columns = [_readable(field) for field in SCHEMA]
+        calls = exp.select(*(_readable(field) for field in SCHEMA)).from_(qualified(client, "calls"))
         for start in range(0, len(call_ids), _IDS_A_QUERY):
             some = call_ids[start : start + _IDS_A_QUERY]
-            query = exp.select(*columns).from_(table).where(exp.column("id").isin(*some))
-            with client.execute_query(query.sql(dialect)) as cursor:
+            query = calls.where(exp.column("id").isin(*some))
+            with client.execute_query(query.sql(client.capabilities.sqlglot_dialect)) as cursor:
                 rows = cursor.fetchall()
             if rows:
                 yield _batch(rows, deleted_at)
