@@ -48,9 +48,9 @@ def load(  # noqa: D417  the other arguments are documented with the source
 
     It does what the command `intercom-calls load` does: one load at a time into a destination and dataset, a package a
     chunk, deleted calls marked, a row of `load_runs`. Data that waits in the pipeline, whoever extracted it, is loaded
-    first and never dropped. The pipeline keeps its name, working folder, dataset, destination and dlt's settings;
-    nothing else of the process changes. In the main thread the first Ctrl-C or SIGTERM ends the run in order: what was
-    received is loaded, and the summary has the exit code 130 or 143.
+    first and never dropped. The pipeline keeps its name, working folder, dataset, destination and dlt's settings.
+    While calls are fetched, Python's third garbage collection threshold is higher. In the main thread the first Ctrl-C
+    or SIGTERM ends the run in order: what was received is loaded, and the summary has the exit code 130 or 143.
 
     The other arguments are those of the source `intercom`.
 
